@@ -1,0 +1,26 @@
+"""Key the cache of executed chapters by the code that they run.
+
+Jupyter-cache remembers a chapter's outputs by its cells alone, so a change in ``normcore`` would be hidden by stale
+outputs.  The key of the package's source and of the pins becomes part of the cache's path; ``nb_execution_cache_path``
+is a setting that Sphinx rebuilds every page for when it changes.
+"""
+
+import hashlib
+from pathlib import Path
+
+
+def key(root):
+    """First 12 digits of the SHA-256 over everything that a chapter's outputs depend on, beside its own cells."""
+    files = [root / "constraints.txt", *sorted((root / "normcore").rglob("*.py"))]
+    parts = [b"%s\0%s\0" % (str(f.relative_to(root)).encode(), f.read_bytes()) for f in files]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
+
+
+def set_cache(app, config):
+    root = Path(app.srcdir)
+    config.nb_execution_cache_path = str(root / "_build" / ".jupyter_cache" / key(root))
+
+
+def setup(app):
+    app.connect("config-inited", set_cache)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
