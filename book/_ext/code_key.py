@@ -6,6 +6,7 @@ is a setting that Sphinx rebuilds every page for when it changes.
 """
 
 import hashlib
+import os
 from pathlib import Path
 
 
@@ -17,6 +18,7 @@ def key(root):
 
 
 def set_cache(app, config):
+    os.environ["NORMCORE_BOOK"] = "1"  # the kernels inherit it: no progress bars in the pages
     root = Path(app.srcdir)
     config.nb_execution_cache_path = str(root / "_build" / ".jupyter_cache" / key(root))
 

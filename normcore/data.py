@@ -1,0 +1,93 @@
+"""Data for the experiments, without a download.
+
+The handwritten digits and the two photos are real; they come with scikit-learn.  The used cars are made up, by the
+formula printed in :func:`used_cars`, because a tutorial's example needs prices that nobody has to license.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+
+class Cars(NamedTuple):
+    """Used cars: ``distance`` in km, ``age`` in years, ``price`` in euros, each of shape (n,)."""
+
+    distance: Array
+    age: Array
+    price: Array
+
+
+def used_cars(n: int = 200, seed: int = 0) -> Cars:
+    """Synthetic used cars, the same ones for the same seed.
+
+    age ~ U(1, 15) years; distance = 12 000 km a year × age × U(0.4, 1.6), at least 5 000 km;
+    price = 24 000 − 0.06 · distance − 700 · age + N(0, 1 000²) euros.
+
+    >>> cars = used_cars(3)
+    >>> cars.age.round(1).tolist()
+    [9.9, 4.8, 1.6]
+    """
+    if n < 1:
+        raise ValueError(f"n = {n} cars: want at least 1")
+    random = np.random.default_rng(seed)
+    age = random.uniform(1, 15, n)
+    distance = np.maximum(5_000.0, 12_000 * age * random.uniform(0.4, 1.6, n))
+    price = 24_000 - 0.06 * distance - 700 * age + random.normal(0, 1_000, n)
+    return Cars(distance, age, price)
+
+
+class Digits(NamedTuple):
+    """Handwritten digits: ``images`` (n, 1, 8, 8) in [0, 1] and ``labels`` (n,) in 0…9."""
+
+    images: Array
+    labels: npt.NDArray[np.int64]
+
+
+def digits() -> Digits:
+    """The 1797 handwritten digits that scikit-learn carries: 8×8 pixels with 17 levels of gray.
+
+    Source: E. Alpaydin and C. Kaynak, *Optical Recognition of Handwritten Digits*, UCI Machine Learning Repository (1998).
+
+    >>> images, labels = digits()
+    >>> images.shape, float(images.max()), labels[:5].tolist()
+    ((1797, 1, 8, 8), 1.0, [0, 1, 2, 3, 4])
+    """
+    from sklearn.datasets import load_digits
+
+    data: Any = load_digits()
+    return Digits(data.images[:, None] / 16.0, data.target.astype(np.int64))
+
+
+def photo(name: str = "china", height: int = 128) -> Array:
+    """One of the two photos that scikit-learn carries, ``"china"`` (a palace) or ``"flower"``, as (3, height, width) in [0, 1].
+
+    The photo is made smaller by averaging equal tiles of pixels, so ``height`` must be between 1 and 427; the width keeps the
+    photo's proportions (640 : 427).
+
+    >>> photo("flower", height=64).shape
+    (3, 64, 96)
+    """
+    if name not in ("china", "flower"):
+        raise ValueError(f"no photo {name!r}: want 'china' or 'flower'")
+    if not 1 <= height <= 427:
+        raise ValueError(f"height = {height} pixels: want 1 to 427")
+    from sklearn.datasets import load_sample_image
+
+    pixels = load_sample_image(f"{name}.jpg").astype(np.float64) / 255
+    width = round(height * 640 / 427)
+    return _tiles(_tiles(pixels, 0, height), 1, width).transpose(2, 0, 1)
+
+
+def _tiles(pixels: Array, axis: int, count: int) -> Array:
+    """Averages of ``count`` nearly equal stretches along ``axis``."""
+    edges = np.linspace(0, pixels.shape[axis], count + 1).astype(int)
+    total = np.add.reduceat(pixels, edges[:-1], axis=axis)
+    shape = [1] * pixels.ndim
+    shape[axis] = count
+    averages: Array = total / np.diff(edges).reshape(shape)
+    return averages

@@ -1,0 +1,1 @@
+"""Pictures of the book: pure functions from numbers to a described figure (needs Matplotlib)."""

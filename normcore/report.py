@@ -1,0 +1,109 @@
+"""Numbers with their spread, on their way from the code that measured them into the book's sentences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Word = Literal["holds", "holds when", "does not hold"]
+CLAIMS = range(1, 17)
+
+# Two-sided 95% quantiles of Student's t for 1, 2, … 30 degrees of freedom (so that NumPy is enough).
+_T95 = np.array(
+    "12.706 4.303 3.182 2.776 2.571 2.447 2.365 2.306 2.262 2.228 2.201 2.179 2.160 2.145 2.131 2.120 2.110 2.101 2.093 2.086 "
+    "2.080 2.074 2.069 2.064 2.060 2.056 2.052 2.048 2.045 2.042".split(),
+    dtype=float,
+)
+
+
+def interval(values: npt.ArrayLike) -> tuple[float, float]:
+    """Mean of repeated measurements and the half-width of its 95% interval (Student's t).
+
+    >>> interval([1.0, 2.0, 3.0])
+    (2.0, 2.484...)
+    """
+    v = np.asarray(values, dtype=float)
+    if v.ndim != 1 or v.size < 2:
+        raise ValueError(f"an interval wants at least two values in one dimension, got shape {v.shape}")
+    t = _T95[v.size - 2] if v.size <= 31 else 1.96 + 2.4 / (v.size - 1)
+    return float(v.mean()), float(t * v.std(ddof=1) / np.sqrt(v.size))
+
+
+def spread(values: npt.ArrayLike, digits: int = 2, unit: str = "") -> str:
+    """``mean ± half-width of the 95% interval``, as the book prints it.
+
+    >>> spread([0.91, 0.93, 0.95], unit=" s")
+    '0.93 ± 0.05 s'
+    """
+    mean, half = interval(values)
+    return f"{mean:,.{digits}f} ± {half:,.{digits}f}{unit}".replace(",", " ")
+
+
+def glue(name: str, value: Any) -> None:
+    """Hand a value to the book's prose: ``{glue:text}`` shows it there.  Without Jupyter Book it does nothing."""
+    try:
+        from myst_nb import glue as paste
+    except ImportError:
+        return
+    paste(name, value, display=False)
+
+
+def verdict(claim: int, word: Word, condition: str, number: str, label: str = "") -> None:
+    """Record this chapter's answer to a claim of the tutorial; the chapter ``choosing`` collects all sixteen.
+
+    Parameters
+    ----------
+    claim
+        Its number, 1 to 16.
+    word
+        ``"holds"``, ``"holds when"`` or ``"does not hold"``.
+    condition
+        When it holds, or what is true instead: one short clause.
+    number
+        The measurement that says so, with its spread or its setting.
+    label
+        Set when two chapters answer the same claim, to tell their rows apart.
+    """
+    if claim not in CLAIMS:
+        raise ValueError(f"claim {claim}: want {CLAIMS[0]} to {CLAIMS[-1]}")
+    if word not in ("holds", "holds when", "does not hold"):
+        raise ValueError(f"verdict {word!r}: want 'holds', 'holds when' or 'does not hold'")
+    if not number.strip():
+        raise ValueError(f"claim {claim} needs the number that was measured")
+    glue(f"claim-{claim:02d}{label}", json.dumps({"claim": claim, "word": word, "condition": condition, "number": number}))
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str], caption: str) -> Table:
+    """A table of results that reads well in a page, in a live notebook and to a screen reader."""
+    if any(len(row) != len(header) for row in rows):
+        raise ValueError(f"rows of {sorted({len(r) for r in rows})} cells under a header of {len(header)}")
+    return Table(tuple(map(tuple, rows)), tuple(header), caption)
+
+
+class Table:
+    """Rows of text under a header; shows itself as an HTML table."""
+
+    def __init__(self, rows: tuple[tuple[str, ...], ...], header: tuple[str, ...], caption: str) -> None:
+        self.rows, self.header, self.caption = rows, header, caption
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        head = "".join(f'<th scope="col">{escape(h)}</th>' for h in self.header)
+        body = "".join(
+            f'<tr><th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in rest) + "</tr>"
+            for first, *rest in self.rows
+        )
+        return (
+            f'<div class="nc-table"><table class="table"><caption>{escape(self.caption)}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        )
+
+    def __repr__(self) -> str:
+        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
+        lines = ["  ".join(f"{c:<{w}}" for c, w in zip(r, widths, strict=True)).rstrip() for r in (self.header, *self.rows)]
+        return "\n".join([self.caption, *lines])
