@@ -26,7 +26,7 @@ def used_cars(n: int = 200, seed: int = 0) -> Cars:
     """Synthetic used cars, the same ones for the same seed.
 
     age ~ U(1, 15) years; distance = 12 000 km a year × age × U(0.4, 1.6), at least 5 000 km;
-    price = 24 000 − 0.06 · distance − 700 · age + N(0, 1 000²) euros.
+    price = 31 000 − 0.06 · distance − 700 · age + N(0, 1 000²) euros.
 
     >>> cars = used_cars(3)
     >>> cars.age.round(1).tolist()
@@ -37,7 +37,7 @@ def used_cars(n: int = 200, seed: int = 0) -> Cars:
     random = np.random.default_rng(seed)
     age = random.uniform(1, 15, n)
     distance = np.maximum(5_000.0, 12_000 * age * random.uniform(0.4, 1.6, n))
-    price = 24_000 - 0.06 * distance - 700 * age + random.normal(0, 1_000, n)
+    price = 31_000 - 0.06 * distance - 700 * age + random.normal(0, 1_000, n)
     return Cars(distance, age, price)
 
 

@@ -135,13 +135,14 @@ def _dial(name: str, options: list[tuple[str, Any]], value: Any) -> widgets.Widg
 
 def _show(draw: Callable[..., Any], chosen: dict[str, Any]) -> str:
     drawn = draw(**chosen)
+    name = getattr(draw, "__name__", repr(draw))
     alt = getattr(drawn, "alt", "")
     if not alt.strip() or not hasattr(drawn, "_repr_html_"):
         raise ValueError(
-            f"{draw.__name__}({', '.join(f'{k}={v!r}' for k, v in chosen.items())}) returned {type(drawn).__name__} without an "
+            f"{name}({', '.join(f'{k}={v!r}' for k, v in chosen.items())}) returned {type(drawn).__name__} without an "
             "alternative text: start from normcore.figures.style.figure() and end with figure.describe(alt=..., numbers=...)"
         )
     shown: str = drawn._repr_html_()
     if html.escape(alt) not in shown:
-        raise ValueError(f"the picture of {draw.__name__} does not carry its alternative text")
+        raise ValueError(f"the picture of {name} does not carry its alternative text")
     return shown

@@ -17,6 +17,7 @@ from typing import Any, ParamSpec
 
 import matplotlib
 import matplotlib.figure
+import numpy as np
 from matplotlib.axes import Axes
 
 WIDTH = 5.4  # inches: at this width ten-point letters are still readable on a phone
@@ -107,6 +108,22 @@ def picture(draw: Callable[P, Figure]) -> Callable[P, Figure]:
         return drawn
 
     return styled
+
+
+def scientific(value: float, digits: int = 2) -> str:
+    """A number as people write it: 1 500, 0.25, 4.8×10⁻¹⁰.
+
+    >>> scientific(6.24e8), scientific(1500), scientific(0.25)
+    ('6.2×10⁸', '1 500', '0.25')
+    """
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        places = max(0, digits - 1 - int(np.floor(np.log10(abs(value))))) if value else 0
+        return f"{value:,.{places}f}".replace(",", " ")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def picture_only(axes: Axes) -> None:
