@@ -40,7 +40,7 @@ def spread(values: npt.ArrayLike, digits: int = 2, unit: str = "") -> str:
     '0.93 ± 0.05 s'
     """
     mean, half = interval(values)
-    return f"{mean:,.{digits}f} ± {half:,.{digits}f}{unit}".replace(",", " ")
+    return f"{mean:,.{digits}f} ± {half:,.{digits}f}{unit}".replace(",", "\u202f")
 
 
 def glue(name: str, value: Any) -> None:

@@ -20,7 +20,7 @@ import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
 
-WIDTH = 5.4  # inches: at this width ten-point letters are still readable on a phone
+WIDTH = 4.8  # inches: at this width ten-point letters are still readable on a phone
 
 # Safe for color-blind readers, and each at least 3:1 against white and against the dark page (tests/figures/test_style.py).
 BLUE, ORANGE, GREEN, PINK, GRAY = "#2a7fc4", "#cf5f0c", "#148a68", "#c0559a", "#7d7d7d"
@@ -114,11 +114,11 @@ def scientific(value: float, digits: int = 2) -> str:
     """A number as people write it: 1 500, 0.25, 4.8×10⁻¹⁰.
 
     >>> scientific(6.24e8), scientific(1500), scientific(0.25)
-    ('6.2×10⁸', '1 500', '0.25')
+    ('6.2×10⁸', '1\\u202f500', '0.25')
     """
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         places = max(0, digits - 1 - int(np.floor(np.log10(abs(value))))) if value else 0
-        return f"{value:,.{places}f}".replace(",", " ")
+        return f"{value:,.{places}f}".replace(",", "\u202f")
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
 
@@ -151,6 +151,6 @@ def _inline(svg: str, alt: str, width: float) -> str:
     assert view is not None
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {view[0]} role="img" '
-        f'aria-label="{html.escape(alt)}" style="width:100%;max-width:{width * 96 * 1.1:.0f}px;height:auto;stroke-linejoin:round">'
+        f'aria-label="{html.escape(alt)}" style="width:100%;max-width:{width * 96 * 1.15:.0f}px;height:auto;stroke-linejoin:round">'
     )
     return head + svg[svg.index(">") + 1 :].strip()
