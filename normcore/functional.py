@@ -36,10 +36,15 @@ def _view(x: Array) -> Array:
     return x.T[None] if x.ndim == 2 else x.reshape(*x.shape[:2], prod(x.shape[2:]))
 
 
+def _columns(a: Array) -> bool:
+    """Are the channels of one position neighbours in memory, as in (N, C)?"""
+    return a.strides[1] == a.itemsize < a.strides[2]
+
+
 def _blocks(kernel: Callable[..., bool], out: Array, *inputs: Array) -> None:
     """Call kernel(channels, out, *inputs) for one block of channels after the other."""
     n, channels, length = out.shape
-    step = max(1, BLOCK // max(1, n * length * out.itemsize))
+    step = max(1024 if _columns(out) else 1, BLOCK // max(1, n * length * out.itemsize))
     with np.errstate(all="ignore"):  # NaN and infinity travel as in torch; also restores the buffer size on exit
         np.setbufsize(1024)  # with NumPy's 8192 a broadcast over rows shorter than that is copied first: half speed
         for first in range(0, channels, step):
@@ -53,28 +58,27 @@ def _blocks(kernel: Callable[..., bool], out: Array, *inputs: Array) -> None:
                     break
 
 
-def _stretches(a: Array) -> list[slice]:
-    """Short stretches are summed in a's precision, their sums in float64: so rounding does not grow with the size."""
-    step = 32768 if a.strides[2] == a.itemsize else 4096  # contiguous rows are summed in many lanes at once
-    return [slice(i, i + step) for i in range(0, a.shape[2], step)]
+def _sum(a: Array, b: Array | None = None) -> Array:
+    """Sum of a, or of a * b, per channel: short stretches in a's precision, their sums in float64.
 
-
-def _sum(a: Array) -> Array:
-    """Sum per channel."""
-    zero = np.zeros(a.shape[1])
-    return sum((np.einsum("ncl->nc", a[..., p]).sum(0, dtype=np.float64) for p in _stretches(a)), zero)
-
-
-def _dot(a: Array, b: Array) -> Array:
-    """Sum of a * b per channel, without the product in memory."""
-    zero = np.zeros(a.shape[1])
-    if a.shape[2] >= 128 and a.strides[2] == b.strides[2] == a.itemsize:  # long contiguous rows: BLAS
-        return sum((np.vecdot(a[..., p], b[..., p]).sum(0, dtype=np.float64) for p in _stretches(a)), zero)
-    return sum((np.einsum("ncl,ncl->nc", a[..., p], b[..., p]).sum(0, dtype=np.float64) for p in _stretches(a)), zero)
+    So rounding does not grow with the size, and no product is held in memory.
+    """
+    rows = a.strides[2] == a.itemsize and (b is None or b.strides[2] == a.itemsize)
+    step = 32768 if rows else 1024  # contiguous rows are summed in many lanes at once
+    total = np.zeros(a.shape[1])
+    for first in range(0, a.shape[2], step):
+        u = a[..., first : first + step]
+        if b is not None:
+            v = b[..., first : first + step]
+            part = np.vecdot(u, v) if rows and u.shape[2] >= 128 else np.einsum("ncl,ncl->nc", u, v)
+        else:  # BLAS adds up columns fastest when asked for a product with ones
+            part = u @ np.ones(u.shape[2], u.dtype) if _columns(u) else np.einsum("ncl->nc", u)
+        total += part.sum(0, dtype=np.float64)
+    return total
 
 
 def _col(v: Array, a: Array) -> Array:
-    """v per channel, ready to meet a.  Short rows: spelt out over space, so that NumPy's loops run over whole blocks."""
+    """v per channel, ready to meet a.  Short rows: spelt out over space, so that NumPy's loops run over whole samples."""
     v = v.astype(a.dtype)[:, None]
     return v if a.shape[0] == 1 or a.shape[2] >= 512 else np.repeat(v, a.shape[2], 1)
 
@@ -96,7 +100,7 @@ def _forward(x: Array, y: Array, gamma: Array, beta: Array, eps: float) -> tuple
         d = np.subtract(x, _col(near, x), out=y)
         rest = _sum(d) / count  # corrected two-pass variance: what rounding left in the mean
         mean[s] = near + rest
-        var[s] = np.maximum(_dot(d, d) / count - rest**2, 0)
+        var[s] = np.maximum(_sum(d, d) / count - rest**2, 0)
         scale = gamma[s] / np.sqrt(var[s] + eps)
         d *= _col(scale, x)
         d += _col(beta[s] - scale * rest, x)
@@ -115,7 +119,7 @@ def _backward(x: Array, dx: Array, dy: Array, mean: Array, var: Array, gamma: Ar
     def kernel(s: slice, dx: Array, x: Array, dy: Array) -> bool:
         d, rest = _center(mean[s], x, dx)
         dbeta[s] = _sum(dy)
-        dgamma[s] = inv[s] * (_dot(dy, d) - rest * dbeta[s])
+        dgamma[s] = inv[s] * (_sum(dy, d) - rest * dbeta[s])
         k = inv[s] * dgamma[s] / count
         d *= _col(-k, x)
         d += dy
@@ -222,7 +226,7 @@ def batch_norm_inference_backward(
     def kernel(s: slice, dx: Array, x: Array, dy: Array) -> bool:
         d, rest = _center(_or(mean, 0, c)[s], x, dx)
         dbeta[s] = _sum(dy)
-        dgamma[s] = inv[s] * (_dot(dy, d) - rest * dbeta[s])
+        dgamma[s] = inv[s] * (_sum(dy, d) - rest * dbeta[s])
         np.multiply(dy, _col(scale[s], dy), out=dx)
         return bool(np.isfinite(dgamma[s]).all())
 
