@@ -1,0 +1,72 @@
+// What ipywidgets leaves out for people who do not see the page: names and values of the dials, and the news
+// after a move. It waits for the widgets, which arrive late or, without a network, never.
+(() => {
+  "use strict";
+
+  const set = (element, attribute, value) => {
+    if (element.getAttribute(attribute) !== value) element.setAttribute(attribute, value);
+  };
+
+  const nameDials = (explorer) => {
+    for (const dial of explorer.querySelectorAll(".widget-slider")) {
+      const handle = dial.querySelector(".noUi-handle");
+      if (!handle) continue;
+      set(handle, "aria-label", dial.querySelector(".widget-label")?.textContent.trim() ?? "");
+      set(handle, "aria-valuetext", dial.querySelector(".widget-readout")?.textContent.trim() ?? "");
+    }
+    for (const dial of explorer.querySelectorAll(".widget-toggle-buttons")) {
+      const label = dial.querySelector(".widget-label");
+      set(dial, "role", "group");
+      set(dial, "aria-label", label?.textContent.trim() ?? "");
+      for (const button of dial.querySelectorAll("button")) {
+        set(button, "aria-pressed", String(button.classList.contains("mod-active")));
+      }
+    }
+  };
+
+  const shownNumbers = (explorer) =>
+    [...explorer.querySelectorAll(".nc-figure figcaption")]
+      .filter((caption) => caption.getClientRects().length)
+      .map((caption) => caption.textContent.trim())
+      .join(" ");
+
+  const attend = (explorer) => {
+    // The live picture stands: its twin would only double every id and label in the page.
+    explorer.closest(".widget-subarea")?.parentElement.querySelectorAll(":scope > .nc-fallback").forEach((f) => f.remove());
+    const news = document.createElement("div");
+    news.className = "nc-said";
+    news.setAttribute("aria-live", "polite");
+    explorer.append(news);
+    let said = shownNumbers(explorer);
+    let timer = 0;
+    new MutationObserver(() => {
+      nameDials(explorer);
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        // once the dial rests, so that a drag over ten values is one sentence
+        const numbers = shownNumbers(explorer);
+        if (numbers !== said) news.textContent = said = numbers;
+      }, 500);
+    }).observe(explorer, {
+      attributes: true,
+      attributeFilter: ["aria-valuetext", "class", "style"],
+      characterData: true,
+      childList: true,
+      subtree: true,
+    });
+    nameDials(explorer);
+  };
+
+  const seen = new WeakSet();
+  const look = () => {
+    for (const explorer of document.querySelectorAll(".nc-explore")) {
+      if (seen.has(explorer) || !explorer.querySelector(".nc-figure")) continue;
+      seen.add(explorer);
+      attend(explorer);
+    }
+  };
+  for (const output of document.querySelectorAll(".cell_output")) {
+    new MutationObserver(look).observe(output, { childList: true, subtree: true });
+  }
+  look();
+})();
