@@ -51,7 +51,8 @@ class Digits(NamedTuple):
 def digits() -> Digits:
     """The 1797 handwritten digits that scikit-learn carries: 8×8 pixels with 17 levels of gray.
 
-    Source: E. Alpaydin and C. Kaynak, *Optical Recognition of Handwritten Digits*, UCI Machine Learning Repository (1998).
+    Source: E. Alpaydin and C. Kaynak, *Optical Recognition of Handwritten Digits*, UCI Machine Learning Repository,
+    1998.
 
     >>> images, labels = digits()
     >>> images.shape, float(images.max()), labels[:5].tolist()
@@ -64,10 +65,10 @@ def digits() -> Digits:
 
 
 def photo(name: str = "china", height: int = 128) -> Array:
-    """One of the two photos that scikit-learn carries, ``"china"`` (a palace) or ``"flower"``, as (3, height, width) in [0, 1].
+    """A photo that scikit-learn carries, ``"china"`` (a palace) or ``"flower"``, as (3, height, width) in [0, 1].
 
-    The photo is made smaller by averaging equal tiles of pixels, so ``height`` must be between 1 and 427; the width keeps the
-    photo's proportions (640 : 427).
+    The photo is made smaller by averaging equal tiles of pixels, so ``height`` must be between 1 and 427; the width
+    keeps the photo's proportions (640 : 427).
 
     >>> photo("flower", height=64).shape
     (3, 64, 96)

@@ -21,13 +21,13 @@ def explore(draw: Callable[..., Any], *, start: dict[str, Any] | None = None, **
     Parameters
     ----------
     draw
-        A function that returns a figure which can show itself as HTML and has an alternative text ``alt``: any ``draw_*``
-        function of :mod:`normcore.figures`.  It is called once for every combination of the choices.
+        A function that returns a figure which can show itself as HTML and has an alternative text ``alt``: any
+        ``draw_*`` function of :mod:`normcore.figures`.  It is called once for every combination of the choices.
     start
         Where the dials stand at first, ``{argument: value}``.  A dial not named here starts at its first value.
     **choices
-        For each argument of ``draw`` the values of its dial, at least two.  Numbers make a slider; words and truth values make
-        buttons.  A value may be a pair ``(label, value)``.
+        For each argument of ``draw`` the values of its dial, at least two.  Numbers make a slider; words and truth
+        values make buttons.  A value may be a pair ``(label, value)``.
 
     Returns
     -------
@@ -92,7 +92,9 @@ class Explorer(widgets.VBox):  # type: ignore[misc]
         if bundle is not None:
             data = bundle[0] if isinstance(bundle, tuple) else bundle
             data["text/html"] = self.default
-            data["text/plain"] = "explore(" + ", ".join(f"{name}={dial.value!r}" for name, dial in self.dials.items()) + ")"
+            data["text/plain"] = (
+                "explore(" + ", ".join(f"{name}={dial.value!r}" for name, dial in self.dials.items()) + ")"
+            )
         return bundle
 
 
@@ -140,7 +142,7 @@ def _show(draw: Callable[..., Any], chosen: dict[str, Any]) -> str:
     if not alt.strip() or not hasattr(drawn, "_repr_html_"):
         raise ValueError(
             f"{name}({', '.join(f'{k}={v!r}' for k, v in chosen.items())}) returned {type(drawn).__name__} without an "
-            "alternative text: start from normcore.figures.style.figure() and end with figure.describe(alt=..., numbers=...)"
+            "alternative text: start from normcore.figures.style.figure(), end with figure.describe(alt=..., numbers=...)"
         )
     shown: str = drawn._repr_html_()
     if html.escape(alt) not in shown:

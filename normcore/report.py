@@ -14,9 +14,8 @@ CLAIMS = range(1, 17)
 
 # Two-sided 95% quantiles of Student's t for 1, 2, … 30 degrees of freedom (so that NumPy is enough).
 _T95 = np.array(
-    "12.706 4.303 3.182 2.776 2.571 2.447 2.365 2.306 2.262 2.228 2.201 2.179 2.160 2.145 2.131 2.120 2.110 2.101 2.093 2.086 "
-    "2.080 2.074 2.069 2.064 2.060 2.056 2.052 2.048 2.045 2.042".split(),
-    dtype=float,
+    [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131]
+    + [2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042]
 )
 
 
@@ -74,7 +73,10 @@ def verdict(claim: int, word: Word, condition: str, number: str, label: str = ""
         raise ValueError(f"verdict {word!r}: want 'holds', 'holds when' or 'does not hold'")
     if not number.strip():
         raise ValueError(f"claim {claim} needs the number that was measured")
-    glue(f"claim-{claim:02d}{label}", json.dumps({"claim": claim, "word": word, "condition": condition, "number": number}))
+    glue(
+        f"claim-{claim:02d}{label}",
+        json.dumps({"claim": claim, "word": word, "condition": condition, "number": number}),
+    )
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str], caption: str) -> Table:
@@ -105,5 +107,7 @@ class Table:
 
     def __repr__(self) -> str:
         widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
-        lines = ["  ".join(f"{c:<{w}}" for c, w in zip(r, widths, strict=True)).rstrip() for r in (self.header, *self.rows)]
+        lines = [
+            "  ".join(f"{c:<{w}}" for c, w in zip(r, widths, strict=True)).rstrip() for r in (self.header, *self.rows)
+        ]
         return "\n".join([self.caption, *lines])

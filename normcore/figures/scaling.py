@@ -24,8 +24,8 @@ def draw_cars(cars: Cars) -> Figure:
     axes[0].set_ylabel("price (1000 euros)")
     distance, age = np.corrcoef([cars.distance, cars.age, cars.price])[2, :2]
     return fig.describe(
-        f"Two scatter plots of {len(price)} used cars. The price falls with the distance driven (correlation {distance:.2f}) "
-        f"and with the age (correlation {age:.2f}).",
+        f"Two scatter plots of {len(price)} used cars. The price falls with the distance driven "
+        f"(correlation {distance:.2f}) and with the age (correlation {age:.2f}).",
         f"distance {cars.distance.min():,.0f} to {cars.distance.max():,.0f} km; age {cars.age.min():.0f} to "
         f"{cars.age.max():.0f} years".replace(",", "\u202f"),
     )
@@ -42,7 +42,9 @@ def draw_descent(cars: Cars, unit: float | None, rate: float, steps: int = 100) 
     rate
         Learning rate as a multiple of 2/λmax, the rate above which descent diverges.
     """
-    features = np.stack([cars.distance / (unit or cars.distance.std()), cars.age / (1 if unit else cars.age.std())], axis=1)
+    features = np.stack(
+        [cars.distance / (unit or cars.distance.std()), cars.age / (1 if unit else cars.age.std())], axis=1
+    )
     features = features - features.mean(0)
     price = cars.price - cars.price.mean()
     hessian = features.T @ features / len(price)
@@ -72,11 +74,15 @@ def draw_descent(cars: Cars, unit: float | None, rate: float, steps: int = 100) 
     ax.grid(False)
     limit = 2 / largest
     come = 100 * way[-1, 1] / best[1]
-    end = f"the weight of age has come {come:.0f}% of its way" if loss[-1] < loss[0] else "the error has grown: it diverges"
+    end = (
+        f"the weight of age has come {come:.0f}% of its way"
+        if loss[-1] < loss[0]
+        else "the error has grown: it diverges"
+    )
     shape = "parallel stripes" if largest / smallest > 1000 else "ellipses"
     return fig.describe(
-        f"Contour lines of the squared error over the two weights are {shape} when distance counts in {_km(unit)}. A path of "
-        f"{steps} steps of gradient descent starts at zero; at its end {end}.",
+        f"Contour lines of the squared error over the two weights are {shape} when distance counts in {_km(unit)}. "
+        f"A path of {steps} steps of gradient descent starts at zero; at its end {end}.",
         f"condition number {scientific(largest / smallest)}; learning rate {scientific(rate * limit)} of at most "
         f"{scientific(limit)}; after {steps} steps {end}",
     )
@@ -96,9 +102,10 @@ def draw_limits(units: Array, theory: Array, measured: Array) -> Figure:
     ax.legend()
     off = np.abs(measured / theory - 1).max()
     return fig.describe(
-        "The largest usable learning rate against the unit of distance, both on logarithmic axes: it rises with the square of the "
-        "unit until age sets the limit. Measured points lie on the line 2/λmax.",
-        f"from {scientific(measured.min())} to {scientific(measured.max())}; theory and measurement differ by at most {100 * off:.1f}%",
+        "The largest usable learning rate against the unit of distance, both on logarithmic axes: it rises with the "
+        "square of the unit until age sets the limit. Measured points lie on the line 2/λmax.",
+        f"from {scientific(measured.min())} to {scientific(measured.max())}; "
+        f"theory and measurement differ by at most {100 * off:.1f}%",
     )
 
 
@@ -107,8 +114,13 @@ def draw_errors(methods: list[str], raw: Array, scaled: Array) -> Figure:
     """Test errors of several methods on raw and on standardized features; arrays (methods, repeats) in euros."""
     fig, ax = figure(2.9)
     place = np.arange(len(methods))[::-1]
-    for errors, shift, marker, color, name in ((raw, 0.12, "o", ORANGE, "raw"), (scaled, -0.12, "s", BLUE, "standardized")):
-        ax.errorbar(errors.mean(1), place + shift, xerr=errors.std(1, ddof=1), fmt=marker, color=color, capsize=3, label=name)
+    for errors, shift, marker, color, name in (
+        (raw, 0.12, "o", ORANGE, "raw"),
+        (scaled, -0.12, "s", BLUE, "standardized"),
+    ):
+        ax.errorbar(
+            errors.mean(1), place + shift, xerr=errors.std(1, ddof=1), fmt=marker, color=color, capsize=3, label=name
+        )
     ax.set_yticks(place, methods)
     ax.set(xlabel="test error (euros, root of the mean square)", ylim=(-0.6, len(methods) - 0.4))
     ax.set_xlim(left=0)
@@ -117,4 +129,6 @@ def draw_errors(methods: list[str], raw: Array, scaled: Array) -> Figure:
         f"{m}: {r:,.0f} raw, {s:,.0f} standardized".replace(",", "\u202f")
         for m, r, s in zip(methods, raw.mean(1), scaled.mean(1), strict=True)
     )
-    return fig.describe(f"Test errors of {len(methods)} methods with bars of one standard deviation over splits. {said}.", said)
+    return fig.describe(
+        f"Test errors of {len(methods)} methods with bars of one standard deviation over splits. {said}.", said
+    )

@@ -1,8 +1,8 @@
 """One style for every picture of the book, and one way to put a picture on a page.
 
-A picture is drawn by a pure function ``draw_*(...) -> Figure``, decorated with :func:`picture`.  It shows itself as inline
-SVG: lines and letters take the color of the page's text (so it is legible in light mode, in dark mode and on paper), letters
-stay letters, and no picture leaves without saying in words what it shows.
+A picture is drawn by a pure function ``draw_*(...) -> Figure``, decorated with :func:`picture`.  It shows itself as
+inline SVG: lines and letters take the color of the page's text (so it is legible in light mode, in dark mode and on
+paper), letters stay letters, and no picture leaves without saying in words what it shows.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
+import cycler
 import matplotlib
 import matplotlib.figure
 import numpy as np
@@ -22,12 +23,12 @@ from matplotlib.axes import Axes
 
 WIDTH = 4.8  # inches: at this width ten-point letters are still readable on a phone
 
-# Safe for color-blind readers, and each at least 3:1 against white and against the dark page (tests/figures/test_style.py).
+# Safe for color-blind readers, and each at least 3:1 against white and against the dark page (see the tests).
 BLUE, ORANGE, GREEN, PINK, GRAY = "#2a7fc4", "#cf5f0c", "#148a68", "#c0559a", "#7d7d7d"
 COLORS = (BLUE, ORANGE, GREEN, PINK, GRAY)
 INK = "#010203"  # stands for the color of the page's text; becomes `currentColor` in the SVG
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.titlesize": 10.5,
@@ -53,7 +54,7 @@ STYLE: dict[str, Any] = {
     "grid.color": INK,
     "grid.alpha": 0.15,
     "grid.linewidth": 0.6,
-    "axes.prop_cycle": matplotlib.cycler(color=COLORS),
+    "axes.prop_cycle": cycler.cycler(color=COLORS),
     "image.cmap": "cividis",
     "mathtext.default": "regular",
     "svg.fonttype": "none",
@@ -91,7 +92,7 @@ class Figure(matplotlib.figure.Figure):
 
 
 def figure(height: float = 3.2, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """A new figure of the book's width and its axes, as ``matplotlib.pyplot.subplots`` returns them (without pyplot)."""
+    """A new figure of the book's width and its axes, as ``matplotlib.pyplot.subplots`` returns them, without pyplot."""
     new = Figure(figsize=(WIDTH, height), layout="constrained")
     return new, new.subplots(rows, columns, **options)
 
@@ -104,7 +105,9 @@ def picture(draw: Callable[P, Figure]) -> Callable[P, Figure]:
         with matplotlib.rc_context(STYLE):
             drawn = draw(*args, **kwargs)
         if not drawn.alt.strip():
-            raise ValueError(f"{draw.__name__} drew a figure without an alternative text: end with figure.describe(alt=...)")
+            raise ValueError(
+                f"{draw.__name__} drew a figure without an alternative text: end with figure.describe(alt=...)"
+            )
         return drawn
 
     return styled
@@ -139,10 +142,14 @@ def _inline(svg: str, alt: str, width: float) -> str:
     svg = re.sub(r"(\.\d{3})\d+", r"\1", svg)
     svg = svg.replace(INK, "currentColor")
     svg = svg.replace("; font-family: 'DejaVu Sans'", "")  # the page's own typeface
-    svg = re.sub(r' transform="rotate\(-0 [^"]*"|<style.*?</style>|<path d="[^"]*" style="fill: none"/>', "", svg, flags=re.S)
+    svg = re.sub(
+        r' transform="rotate\(-0 [^"]*"|<style.*?</style>|<path d="[^"]*" style="fill: none"/>', "", svg, flags=re.S
+    )
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
     svg = re.sub(r' id="([^"]*)"', lambda m: m[0] if m[1] in used else "", svg)
-    own = hashlib.sha256(svg.encode()).hexdigest()[:8]  # the same name in two pictures would be one element for the page
+    own = hashlib.sha256(svg.encode()).hexdigest()[
+        :8
+    ]  # the same name in two pictures would be one element for the page
     svg = re.sub(r'(url\(#|href="#| id=")(?=[^)"]+)', rf"\g<1>{own}-", svg)
     svg = re.sub(r"\s+", " ", svg)
     for _ in range(3):
@@ -151,6 +158,7 @@ def _inline(svg: str, alt: str, width: float) -> str:
     assert view is not None
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {view[0]} role="img" '
-        f'aria-label="{html.escape(alt)}" style="width:100%;max-width:{width * 96 * 1.15:.0f}px;height:auto;stroke-linejoin:round">'
+        f'aria-label="{html.escape(alt)}" '
+        f'style="width:100%;max-width:{width * 96 * 1.15:.0f}px;height:auto;stroke-linejoin:round">'
     )
     return head + svg[svg.index(">") + 1 :].strip()

@@ -1,0 +1,185 @@
+"""Pictures of the chapter ``noisy-statistics``: what a batch knows about its channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from normcore.figures.style import BLUE, GREEN, INK, ORANGE, PINK, Figure, figure, picture, picture_only
+
+Array = npt.NDArray[np.float64]
+
+
+@picture
+def draw_filters(inputs: Mapping[str, Array], filters: Mapping[str, Array]) -> Figure:
+    """The inputs (one image each) above the filters that look at them."""
+    rows = (inputs, filters)
+    columns = max(map(len, rows))
+    fig, axes = figure(2.7, rows=2, columns=columns)
+    for line, row in zip(axes, rows, strict=True):
+        for ax in line:
+            picture_only(ax)
+        for ax, (name, values) in zip(line, row.items(), strict=False):
+            ax.imshow(values, cmap="gray")
+            ax.set_title(name)
+    return fig.describe(
+        f"Above: {len(inputs)} example inputs ({', '.join(inputs)}). Below: the {len(filters)} filters of 3×3 weights "
+        f"({', '.join(filters)})."
+    )
+
+
+@picture
+def draw_statistics(
+    channels: Mapping[str, Array], batch_size: int, data: str, statistic: str, draws: int = 4000, seed: int = 0
+) -> Figure:
+    """How the mean or the variance of one channel scatters over batches drawn with replacement.
+
+    Parameters
+    ----------
+    channels
+        For each kind of data one channel's activations, (images, height, width).
+    statistic
+        ``"mean"`` or ``"variance"``.
+    """
+    x = channels[data]
+    each, truth = image_statistics(x, statistic)
+    chosen = np.random.default_rng(seed).integers(len(x), size=(draws, batch_size))
+    measured = each[chosen].mean(axis=1)
+    naive = value_spread(x, statistic) / np.sqrt(batch_size * x[0].size)
+    right = each.std() / np.sqrt(batch_size)
+
+    fig, ax = figure(2.9)
+    reach = 3.2 * each.std() / np.sqrt(2)  # the same window for every batch size: the histogram narrows, not the axis
+    density, edges = np.histogram(measured, bins=41, range=(truth - reach, truth + reach))
+    ax.stairs(density / draws / np.diff(edges), edges, fill=True, color=BLUE, alpha=0.45, label="measured")
+    grid = np.linspace(truth - reach, truth + reach, 241)
+    for spread, color, style, name in (
+        (naive, ORANGE, "--", "law, every pixel counts"),
+        (right, GREEN, "-", "law, every image counts"),
+    ):
+        height = np.exp(-0.5 * ((grid - truth) / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
+        ax.plot(grid, height, style, color=color, label=name)
+    ax.set(xlabel=f"{statistic} of the batch", ylabel="density", yticks=[])
+    fig.legend(loc="outside upper center", ncols=3, columnspacing=1, handlelength=1.2)
+    return fig.describe(
+        f"Histogram of the {statistic} of {draws} batches of {batch_size} {data}. Its spread is "
+        f"{measured.std():.3g}. A bell curve that counts every pixel has the spread {naive:.3g}, one that counts every image {right:.3g}.",
+        f"{batch_size} {data}: measured spread {measured.std():.3g}; law by pixels {naive:.3g}, by images {right:.3g}",
+    )
+
+
+def image_statistics(x: Array, statistic: str) -> tuple[Array, float]:
+    """What each image (rows of x) contributes to a batch's mean or variance, and the value for all images together.
+
+    The variance is taken around the mean of all images, so a batch's variance is the average of its images'
+    contributions up to the square of the error in its mean, which is smaller by another factor of the batch size.
+    """
+    if statistic not in ("mean", "variance"):
+        raise ValueError(f"statistic {statistic!r}: want 'mean' or 'variance'")
+    values = x if statistic == "mean" else (x - x.mean()) ** 2
+    each = values.mean(axis=(1, 2))
+    return each, float(each.mean())
+
+
+def value_spread(x: Array, statistic: str) -> float:
+    """Standard deviation of the single values that are averaged for the mean (x) or the variance ((x - mean)²)."""
+    return float((x if statistic == "mean" else (x - x.mean()) ** 2).std())
+
+
+@picture
+def draw_law(
+    sizes: Array, measured: Mapping[str, Array], by_pixels: Mapping[str, Array], by_images: Mapping[str, Array]
+) -> Figure:
+    """Spread of the batch mean against the batch size, one panel a kind of data."""
+    fig, axes = figure(3.0, columns=len(measured), sharey=False)
+    for ax, name in zip(np.atleast_1d(axes), measured, strict=True):
+        ax.loglog(sizes, by_pixels[name], "--", color=ORANGE, label="law, every pixel counts")
+        ax.loglog(sizes, by_images[name], "-", color=GREEN, label="law, every image counts")
+        ax.loglog(sizes, measured[name], "o", color=BLUE, label="measured")
+        ax.set(title=name, xlabel="images in the batch")
+        ax.set_xticks(sizes[::2], [f"{s:.0f}" for s in sizes[::2]])
+        ax.minorticks_off()
+    np.atleast_1d(axes)[0].set_ylabel("spread of the batch mean")
+    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=3, columnspacing=1, handlelength=1.2)
+    ratios = "; ".join(
+        f"{name}: {np.median(measured[name] / by_pixels[name]):.2f} times the law by pixels" for name in measured
+    )
+    return fig.describe(
+        "Spread of the batch mean against the batch size on logarithmic axes. All lines fall like one over the square "
+        f"root. The measured points lie on the law that counts images. {ratios}.",
+        ratios,
+    )
+
+
+@picture
+def draw_effective(names: list[str], effective: Mapping[str, Array], pixels: Mapping[str, int]) -> Figure:
+    """How many independent values one image is worth, as a multiple of its pixels, for each filter and kind of data."""
+    fig, ax = figure(2.6)
+    place = np.arange(len(names))[::-1]
+    ax.axvline(1, color=INK, linewidth=1)
+    for (data, counts), shift, marker, color in zip(
+        effective.items(), (0.12, -0.12), "os", (BLUE, ORANGE), strict=True
+    ):
+        ax.plot(counts / pixels[data], place + shift, marker, color=color, label=data)
+    ax.set_xscale("log")
+    ax.set_yticks(place, names)
+    ax.set(xlabel="independent values per pixel (1: the pixels are independent)", ylim=(-0.5, len(names) - 0.5))
+    fig.legend(loc="outside upper center", ncols=2)
+    said = "; ".join(
+        f"{data} of {pixels[data]} pixels: " + ", ".join(f"{n} {c:.0f}" for n, c in zip(names, counts, strict=True))
+        for data, counts in effective.items()
+    )
+    return fig.describe(
+        f"The number of independent values that one image is worth, for each filter. {said}.",
+        f"values an image is worth – {said}",
+    )
+
+
+@picture
+def draw_company(x: Array, batch_size: int, who: int = 0, copies: int = 5, draws: int = 200, seed: int = 0) -> Figure:
+    """One image of a channel x (images, height, width), normalized in several random batches.
+
+    The first ``copies`` of ``draws`` batches are shown; all of them are counted.
+    """
+    random = np.random.default_rng(seed)
+    outputs = []
+    for _ in range(draws):
+        batch = x[np.append(who, random.integers(len(x), size=batch_size - 1))]
+        outputs.append((x[who] - batch.mean()) / np.sqrt(batch.var() + 1e-5))
+    y = np.array(outputs)
+    fig, axes = figure(1.35, columns=copies)
+    for i, ax in enumerate(axes):
+        picture_only(ax)
+        ax.imshow(y[i], vmin=-2, vmax=2.5)
+        ax.set_title(f"batch {i + 1}", fontsize=9.5)
+    noise = float(np.sqrt(y.var(axis=0).mean()))
+    return fig.describe(
+        f"The same digit, normalized in {copies} different batches of {batch_size} images: "
+        + ("it looks different every time." if noise > 0.1 else "the maps can hardly be told apart."),
+        f"batches of {batch_size}: each output value varies by ±{noise:.3f} from batch to batch; "
+        "its own spread is about 1",
+    )
+
+
+@picture
+def draw_noise(sizes: Array, noise: Mapping[str, Array]) -> Figure:
+    """Relative noise that the company puts on one image's output and gradient; arrays over sizes, one for each kind."""
+    fig, ax = figure(2.9)
+    for (name, values), color, marker in zip(noise.items(), (BLUE, PINK), "os", strict=True):
+        ax.loglog(sizes, values, marker + "-", color=color, linewidth=1.2, label=name)
+    guide = next(iter(noise.values()))[-1] * np.sqrt(sizes[-1] / sizes)
+    ax.loglog(sizes, guide, ":", color=INK, linewidth=1.2, label="1/√N")
+    ax.set(xlabel="images in the batch", ylabel="relative noise")
+    ax.set_xticks(sizes, [f"{s:.0f}" for s in sizes])
+    ax.minorticks_off()
+    ax.legend()
+    said = "; ".join(
+        f"{name}: {100 * v[0]:.0f}% at {sizes[0]:.0f} images, {100 * v[-1]:.1f}% at {sizes[-1]:.0f}"
+        for name, v in noise.items()
+    )
+    return fig.describe(
+        f"Relative noise against the batch size, logarithmic axes, falling like one over its square root. {said}.", said
+    )
