@@ -94,18 +94,27 @@ def collect(cache):
                         path.parent.mkdir(parents=True, exist_ok=True)
                         path.write_bytes(tar.extractfile(member).read())
     manager = part / "vendor/widgets/embed-amd.js"
-    manager.write_text(fonts_beside_script(manager.read_text("utf8")), "utf8")
+    manager.write_text(mended(manager.read_text("utf8")), "utf8")
     folder.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     return folder
 
 
-def fonts_beside_script(script):
-    """The manager looks its fonts up relative to the page, where they are not: look beside the script."""
-    script, count = re.subn(r'\b\w+\.p\+"([0-9a-f]{20}\.\w+)"', r'widgetFiles+"\1"', script)
-    if not count:
-        raise ExtensionError("embed-amd.js names its fonts in another way now: mend fonts_beside_script")
+def mended(script):
+    """The widget manager without its three mistakes; each shows as an error or a warning in the console."""
+    mends = [
+        # it looks its fonts up relative to the page, where they are not: look beside the script
+        (r'\b\w+\.p\+"([0-9a-f]{20}\.\w+)"', r'widgetFiles+"\1"'),
+        # it calls MathJax 2, and stops with an error where it finds MathJax 3
+        (r'MathJax\.Hub\.Queue\(\["Typeset",MathJax\.Hub,(\w+)\]\)', r"MathJax.typesetPromise?.([\1])"),
+        # its JSON checker warns about the manager's own schema on every page
+        (r'(strictTypes:[^"]*)"log"', r"\1!1"),
+    ]
+    for pattern, better in mends:
+        script, count = re.subn(pattern, better, script)
+        if not count:
+            raise ExtensionError(f"embed-amd.js has nothing like {pattern} now: is that mend still needed?")
     return 'var widgetFiles=document.currentScript.src.replace(/[^\\/]*$/,"");' + script
 
 

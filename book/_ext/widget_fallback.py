@@ -1,8 +1,8 @@
 """A widget on a page starts as its default picture, and stays that picture where scripts do not run.
 
-A widget's output carries the live view and, as HTML, the picture at the dials' defaults.  MyST-NB keeps one of
-the two.  This extension writes both, the picture first; `normcore.css` and `normcore.js` give way to the live
-widget as soon as it stands beside it.  It also moves the widgets' state behind the text of the page.
+A widget's output carries the live view and, as HTML, the picture at the dials' defaults.  MyST-NB keeps
+one of the two.  This extension writes both, the picture first; `normcore.css` and `normcore.js` give way
+to the live widget as soon as it stands there.  It also moves the widgets' state behind the text.
 """
 
 import json
@@ -55,10 +55,11 @@ def dials(view, state):
 
 def state_after_text(app, pagename, templatename, context, doctree):
     """A page with many pictures has some MB of state: the reader's text must not wait for it."""
-    late = [one for one in context["script_files"] if WIDGET_STATE_MIMETYPE in str(getattr(one, "attributes", ""))]
-    for script in late:
-        context["script_files"].remove(script)
-        context["body"] += f'<script type="{WIDGET_STATE_MIMETYPE}">{script.attributes["body"]}</script>'
+    for script in list(context["script_files"]):
+        attributes = getattr(script, "attributes", {})
+        if attributes.get("type") == WIDGET_STATE_MIMETYPE:
+            context["script_files"].remove(script)
+            context["body"] += f'<script type="{WIDGET_STATE_MIMETYPE}">{attributes["body"]}</script>'
 
 
 def setup(app):

@@ -7,17 +7,24 @@
     if (element.getAttribute(attribute) !== value) element.setAttribute(attribute, value);
   };
 
+  const labelOf = (dial) => {
+    const label = dial.querySelector(".widget-label");
+    if (label?.title === "null") label.removeAttribute("title");
+    return label?.textContent.trim() ?? "";
+  };
+
   const nameDials = (explorer) => {
     for (const dial of explorer.querySelectorAll(".widget-slider")) {
       const handle = dial.querySelector(".noUi-handle");
       if (!handle) continue;
-      set(handle, "aria-label", dial.querySelector(".widget-label")?.textContent.trim() ?? "");
-      set(handle, "aria-valuetext", dial.querySelector(".widget-readout")?.textContent.trim() ?? "");
+      const readout = dial.querySelector(".widget-readout");
+      set(handle, "aria-label", labelOf(dial));
+      set(handle, "aria-valuetext", readout?.textContent.trim() ?? "");
+      readout?.removeAttribute("contenteditable"); // typing there does nothing: no place to stop at
     }
     for (const dial of explorer.querySelectorAll(".widget-toggle-buttons")) {
-      const label = dial.querySelector(".widget-label");
       set(dial, "role", "group");
-      set(dial, "aria-label", label?.textContent.trim() ?? "");
+      set(dial, "aria-label", labelOf(dial));
       for (const button of dial.querySelectorAll("button")) {
         set(button, "aria-pressed", String(button.classList.contains("mod-active")));
       }
@@ -32,7 +39,7 @@
 
   const attend = (explorer) => {
     // The live picture stands: its twin would only double every id and label in the page.
-    explorer.closest(".widget-subarea")?.parentElement.querySelectorAll(":scope > .nc-fallback").forEach((f) => f.remove());
+    explorer.closest(".widget-subarea")?.parentElement.querySelector(":scope > .nc-fallback")?.remove();
     const news = document.createElement("div");
     news.className = "nc-said";
     news.setAttribute("aria-live", "polite");
@@ -49,7 +56,7 @@
       }, 500);
     }).observe(explorer, {
       attributes: true,
-      attributeFilter: ["aria-valuetext", "class", "style"],
+      attributeFilter: ["aria-valuetext", "class", "contenteditable", "style"],
       characterData: true,
       childList: true,
       subtree: true,

@@ -1,0 +1,165 @@
+"""A Chromium and a small server for the built pages.
+
+SITE      folder of the built site; default ``_build/html``
+CHROMIUM  a Chromium or Chrome; default: the first one found on the PATH
+CI or REQUIRE_BROWSER   no browser is a failure here, not a reason to skip
+"""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SITE = Path(os.environ.get("SITE", ROOT / "_build" / "html")).resolve()
+BASE = "/normcore/"  # below a folder, as on most hosts: a link that begins with "/" would not work there
+NO_SITE = f"{SITE} has no pages: run `make book` first"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+]
+
+
+def built_pages():
+    """Every page of the book that was built, as a path below the site."""
+    found = SITE.rglob("*.html")
+    pages = (path.relative_to(SITE) for path in found)
+    return sorted(p.as_posix() for p in pages if p.parts[0] not in ("_static", "_sources", "lite"))
+
+
+def pytest_generate_tests(metafunc):
+    """A test with the argument ``page_name`` runs for every page; with ``widget_page``, for those with widgets."""
+    if "page_name" in metafunc.fixturenames:
+        metafunc.parametrize("page_name", built_pages() or [None])
+    if "widget_page" in metafunc.fixturenames:
+        with_widgets = [
+            name for name in built_pages() if "widget-view+json" in (SITE / name).read_text("utf8")
+        ]
+        metafunc.parametrize("widget_page", with_widgets)
+
+
+@pytest.fixture(autouse=True)
+def site():
+    if not (SITE / "index.html").exists():
+        pytest.fail(NO_SITE, pytrace=False)
+    return SITE
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    extensions_map: ClassVar = {  # the same on every machine
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".js": "text/javascript",
+        ".mjs": "text/javascript",
+        ".wasm": "application/wasm",
+        ".woff2": "font/woff2",
+    }
+
+    def translate_path(self, path):
+        return (
+            super().translate_path("/" + path.removeprefix(BASE))
+            if path.startswith(BASE)
+            else os.devnull + "/no"
+        )
+
+    def log_message(self, *args):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request, client_address):
+        pass  # a browser that goes away in the middle of a file is no error
+
+
+@pytest.fixture(scope="session")
+def url():
+    """Address of the site's first folder."""
+    server = Server(("127.0.0.1", 0), functools.partial(Handler, directory=str(SITE)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}{BASE}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def find_chromium():
+    named = os.environ.get("CHROMIUM")
+    candidates = [named] if named else [*map(shutil.which, BROWSERS), MAC]
+    return next((path for path in candidates if path and Path(path).exists()), None)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = find_chromium()
+    if path is None:
+        why = "no Chromium or Chrome found (CHROMIUM=/path/to/one names it): the pages were not tried in a browser"
+        if os.environ.get("CI") or os.environ.get("REQUIRE_BROWSER"):
+            pytest.fail(why, pytrace=False)
+        pytest.skip(why)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """A page opened in the browser, and everything that went wrong there."""
+
+    def __init__(self, page, url):
+        self.page, self.url = page, url
+        self.elsewhere, self.missing, self.console = [], [], []
+        page.on("request", self._request)
+        page.on("response", lambda r: self.missing.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.console.append(f"uncaught: {error}"))
+
+    def _request(self, request):
+        if not request.url.startswith((self.url, "data:", "blob:", "about:")):
+            self.elsewhere.append(request.url)
+
+    def _console(self, message):
+        if message.type in ("error", "warning"):
+            self.console.append(f"{message.type}: {message.text} ({message.location.get('url', '')})")
+
+    def open(self, name):
+        self.page.goto(self.url + name, wait_until="load")
+        if self.page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count():
+            self.page.wait_for_function(WIDGETS_READY, timeout=20_000)
+        self.page.evaluate(
+            "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready }"
+        )
+        return self.page
+
+
+WIDGETS_READY = """() => [...document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]')]
+  .every(view => view.parentElement.querySelector('.widget-subarea .jupyter-widgets .nc-figure'))"""
+
+
+@pytest.fixture
+def visit(browser, url):
+    """visit(width=..., **options of the browser's context) -> Visit."""
+    contexts = []
+
+    def new(width=1280, **options):
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
+        return Visit(contexts[-1].new_page(), url)
+
+    yield new
+    for context in contexts:
+        context.close()

@@ -1,0 +1,166 @@
+"""Every page in a browser: nothing is loaded from elsewhere, nothing complains, every dial does its work."""
+
+import pytest
+
+PHONE = 390
+
+# What a reader sees of one explorer: the shown pictures, the numbers below them.
+SHOWN = """explorer => {
+  const figures = [...explorer.querySelectorAll('.nc-figure')].filter(f => f.getClientRects().length);
+  return {count: figures.length,
+          picture: figures.map(f => f.querySelector('svg').outerHTML).join(),
+          label: figures.map(f => f.querySelector('svg').getAttribute('aria-label')).join(),
+          numbers: figures.map(f => f.querySelector('figcaption')?.textContent ?? '').join()};
+}"""
+
+# Elements that stick out of the window, unless a scroller of their own holds them.
+TOO_WIDE = """() => {
+  const wide = document.documentElement.clientWidth;
+  const held = e => {
+    for (let p = e.parentElement; p && p !== document.body; p = p.parentElement)
+      if (/auto|scroll|hidden|clip/.test(getComputedStyle(p).overflowX)) return true;
+    return false;
+  };
+  const found = [...document.querySelectorAll('article *:not(.noUi-origin)')].filter(e => {
+    const box = e.getBoundingClientRect();
+    return box.width && (box.right > wide + 1 || box.left < -1) && !held(e);
+  }).map(e => `<${e.tagName} class="${e.getAttribute('class') ?? ''}"> ${e.textContent.slice(0, 40)}`);
+  const all = document.documentElement.scrollWidth;
+  if (all > wide) found.unshift(`page of ${all} px`);
+  return found.slice(0, 10);
+}"""
+
+
+def sweep(page, explorer, move, steps, dial):
+    """Move a dial through all its places; at each the picture and its numbers must differ from the place before."""
+    before = explorer.evaluate(SHOWN)
+    for step in range(steps):
+        move(step)
+        page.wait_for_function(
+            f"([explorer, old]) => ({SHOWN})(explorer).picture !== old",
+            arg=[explorer.element_handle(), before["picture"]],
+            timeout=2_000,
+        )
+        now = explorer.evaluate(SHOWN)
+        assert now["count"] == 1, f"{dial}: {now['count']} pictures at once"
+        assert now["label"].strip(), f"{dial}, step {step}: the picture has no alternative text"
+        assert now["numbers"].strip() and now["numbers"] != before["numbers"], (
+            f"{dial}, step {step}: the numbers did not change: {now['numbers']!r}"
+        )
+        before = now
+
+
+def check_slider(page, explorer, slider):
+    handle = slider.locator(".noUi-handle")
+    name = slider.locator(".widget-label").inner_text().strip()
+    assert name and handle.get_attribute("aria-label") == name
+    box = handle.bounding_box()
+    assert min(box["width"], box["height"]) >= 24, f"{name}: a handle of {box['width']}×{box['height']} px"
+    start, last = (int(float(handle.get_attribute(f"aria-value{a}"))) for a in ("now", "max"))
+    handle.focus()
+    if start:
+        page.keyboard.press("Home")
+        page.wait_for_function(
+            "h => parseFloat(h.getAttribute('aria-valuenow')) === 0", arg=handle.element_handle()
+        )
+    assert last >= 1
+    sweep(page, explorer, lambda step: page.keyboard.press("ArrowRight"), last, name)
+    assert float(handle.get_attribute("aria-valuenow")) == last
+    assert handle.get_attribute("aria-valuetext") == slider.locator(".widget-readout").inner_text().strip()
+    for _ in range(last - start):
+        page.keyboard.press("ArrowLeft")
+
+
+def check_toggle(page, explorer, toggle):
+    name = toggle.get_attribute("aria-label")
+    assert name == toggle.locator(".widget-label").inner_text().strip()
+    buttons = toggle.locator("button")
+    pressed = [buttons.nth(i).get_attribute("aria-pressed") for i in range(buttons.count())]
+    start = pressed.index("true")
+    assert pressed.count("true") == 1 and len(pressed) >= 2
+    others = [i for i in range(len(pressed)) if i != start]
+
+    def press(button):
+        buttons.nth(button).focus()
+        page.keyboard.press("Space")
+
+    sweep(page, explorer, lambda step: press(([*others, start])[step]), len(pressed), name)
+
+
+def test_page(visit, page_name):
+    """One visit on a laptop: requests, console, alternative texts, and every dial over its whole range."""
+    tour = visit()
+    page = tour.open(page_name)
+    silent = page.evaluate(
+        "() => [...document.images].filter(i => !i.alt.trim()).map(i => i.outerHTML.slice(0, 80))"
+        ".concat([...document.querySelectorAll('svg[role=img]')].filter(s => !s.getAttribute('aria-label')?.trim())"
+        ".map(s => s.outerHTML.slice(0, 80)))"
+    )
+    assert not silent
+    assert page.evaluate("() => document.querySelectorAll('mjx-merror').length") == 0, (
+        "a formula does not parse"
+    )
+    explorers = page.locator(".nc-explore")
+    dials = page.locator(".nc-explore :is(.widget-slider, .widget-toggle-buttons)")
+    controls = page.locator(".cell_output :is(.widget-inline-hbox, .widget-inline-vbox):not(.widget-html)")
+    assert controls.count() == dials.count(), (
+        "a widget outside of explore(), or one that this test cannot move"
+    )
+    for i in range(explorers.count()):
+        explorer = explorers.nth(i)
+        sliders, toggles = explorer.locator(".widget-slider"), explorer.locator(".widget-toggle-buttons")
+        assert sliders.count() + toggles.count() >= 1
+        opening = explorer.evaluate(SHOWN)
+        for n in range(sliders.count()):
+            check_slider(page, explorer, sliders.nth(n))
+        for n in range(toggles.count()):
+            check_toggle(page, explorer, toggles.nth(n))
+        assert explorer.evaluate(SHOWN) == opening, "the dials are back where they were, the picture is not"
+    if explorers.count():
+        check_news(page, explorers.first)
+    assert not tour.elsewhere
+    assert not tour.missing
+    assert not tour.console
+
+
+def check_news(page, explorer):
+    """A screen reader hears the new numbers once the dial rests."""
+    explorer.locator(".noUi-handle, .widget-toggle-button:not(.mod-active)").first.focus()
+    slider = page.evaluate("() => document.activeElement.matches('.noUi-handle')")
+    if slider:
+        at_end = page.evaluate(
+            "() => ['now', 'max'].map(a => document.activeElement.getAttribute('aria-value' + a))"
+            ".every((value, _, both) => value === both[0])"
+        )
+    page.keyboard.press(("ArrowLeft" if at_end else "ArrowRight") if slider else "Space")
+    news = explorer.locator("[aria-live=polite]")
+    page.wait_for_function("n => n.textContent.trim()", arg=news.element_handle(), timeout=3_000)
+    assert news.text_content() == explorer.evaluate(SHOWN)["numbers"].strip()
+
+
+def test_phone(visit, page_name):
+    """390 px wide: nothing scrolls sideways, labels are whole, tracks are wide enough for a thumb."""
+    page = visit(PHONE, has_touch=True, is_mobile=True).open(page_name)
+    assert not page.evaluate(TOO_WIDE)
+    for slider in page.locator(".nc-explore .widget-slider").all():
+        track = slider.locator(".slider-container").bounding_box()
+        assert track["width"] >= 200
+        assert track["x"] >= 0 and track["x"] + track["width"] <= PHONE
+        for text in slider.locator(".widget-label, .widget-readout").all():
+            clipped = text.evaluate("e => [e.scrollWidth - e.clientWidth, e.scrollHeight - e.clientHeight]")
+            assert max(clipped) <= 1, f"{text.inner_text()!r} is cut off"
+
+
+@pytest.mark.parametrize("without", ["javascript", "the widget manager"])
+def test_default_picture_stays(visit, widget_page, without):
+    """Where the dials cannot live, their default picture does."""
+    tour = visit(java_script_enabled=without != "javascript")
+    tour.page.route("**/embed-amd.js*", lambda route: route.abort())
+    tour.page.goto(tour.url + widget_page)
+    outputs = tour.page.locator(".nc-fallback")
+    views = tour.page.locator('script[type="application/vnd.jupyter.widget-view+json"]')
+    assert outputs.count() == views.count() > 0
+    for output in outputs.all():
+        picture = output.locator(".nc-figure svg")
+        assert picture.is_visible() and picture.bounding_box()["width"] > 200
+        assert output.locator(".nc-fallback-note").is_visible()
