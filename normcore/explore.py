@@ -74,18 +74,19 @@ def explore(draw: Callable[..., Any], *, start: dict[str, Any] | None = None, **
 
     root = view({})
     next(pictures, None)  # lets the progress bar close
-    default = _show(draw, {name: dial.value for name, dial in dials.items()})
-    return Explorer(dials, root, default)
+    return Explorer(dials, root)
 
 
 class Explorer(widgets.VBox):  # type: ignore[misc]
     """Dials above a stack of pictures.  A front end without widgets shows the default picture instead."""
 
-    def __init__(self, dials: dict[str, widgets.Widget], view: widgets.Widget, default: str) -> None:
+    def __init__(self, dials: dict[str, widgets.Widget], view: widgets.Widget) -> None:
         super().__init__([*dials.values(), view], layout=widgets.Layout(width="100%"))
         self.add_class("nc-explore")
         self.dials = dials
-        self.default = default
+        for dial in dials.values():
+            view = view.children[dial.index]
+        self.default: str = view.value
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         bundle = super()._repr_mimebundle_(**options)
@@ -142,7 +143,7 @@ def _show(draw: Callable[..., Any], chosen: dict[str, Any]) -> str:
     if not alt.strip() or not hasattr(drawn, "_repr_html_"):
         raise ValueError(
             f"{name}({', '.join(f'{k}={v!r}' for k, v in chosen.items())}) returned {type(drawn).__name__} without an "
-            "alternative text: start from normcore.figures.style.figure(), end with figure.describe(alt=..., numbers=...)"
+            "alternative text: use normcore.figures.style.figure() and end with figure.describe(alt=..., numbers=...)"
         )
     shown: str = drawn._repr_html_()
     if html.escape(alt) not in shown:

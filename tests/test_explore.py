@@ -1,0 +1,124 @@
+import functools
+
+import ipywidgets
+import pytest
+
+from normcore.explore import MOST_PICTURES, explore
+from normcore.figures.style import figure, picture
+
+
+@picture
+def draw(size=1, word="a"):
+    fig, ax = figure(2.0)
+    ax.plot([0, size])
+    return fig.describe(f"size {size}, word {word}", f"numbers {size} {word}")
+
+
+def shown(explorer):
+    """The HTML that the front end shows where the dials stand now: the links are followed as the page follows them."""
+    view = explorer.children[-1]
+    for dial in explorer.dials.values():
+        view = view.children[dial.index]
+    return view.value
+
+
+def test_one_dial_shows_the_picture_of_each_value():
+    explorer = explore(draw, size=[1, 2, 3])
+    for value in (1, 2, 3):
+        explorer.dials["size"].value = value
+        assert f"numbers {value} a" in shown(explorer)
+
+
+def test_two_dials_show_every_combination():
+    explorer = explore(draw, size=[1, 2], word=["a", "b", "c"])
+    for size in (1, 2):
+        for word in "abc":
+            explorer.dials["size"].value, explorer.dials["word"].value = size, word
+            assert f"numbers {size} {word}" in shown(explorer)
+
+
+def test_dial_and_stack_are_linked_in_the_front_end(monkeypatch):
+    links = []
+    monkeypatch.setattr(ipywidgets, "jslink", lambda *ends: links.append(ends))
+    explorer = explore(draw, size=[1, 2], word=["a", "b"])
+    outer = explorer.children[-1]
+    size, word = explorer.dials.values()
+    assert [(s, t) for (s, _), (t, _) in links] == [(word, inner) for inner in outer.children] + [(size, outer)]
+    assert {names for (_, a), (_, b) in links for names in [(a, b)]} == {("index", "selected_index")}
+
+
+def test_it_starts_where_told():
+    explorer = explore(draw, start={"size": 2}, size=[1, 2, 3], word=["a", "b"])
+    assert (explorer.dials["size"].value, explorer.dials["word"].value) == (2, "a")
+    assert explorer.children[-1].selected_index == 1
+    assert "numbers 2 a" in shown(explorer)
+
+
+def test_numbers_make_a_slider_and_words_make_buttons():
+    dials = explore(draw, size=[1, 2], word=["a", "b"]).dials
+    assert isinstance(dials["size"], ipywidgets.SelectionSlider) and dials["size"].description == "size"
+    assert isinstance(dials["word"], ipywidgets.ToggleButtons)
+    assert isinstance(explore(draw, size=[True, False]).dials["size"], ipywidgets.ToggleButtons)
+
+
+def test_a_value_may_carry_a_label():
+    dial = explore(draw, size=[("one", 1), ("two", 2)], start={"size": 2}).dials["size"]
+    assert (dial.label, dial.value) == ("two", 2)
+
+
+def test_a_front_end_without_widgets_gets_the_default_picture():
+    bundle = explore(draw, start={"size": 2}, size=[1, 2])._repr_mimebundle_()
+    assert "numbers 2 a" in bundle["text/html"] and 'role="img"' in bundle["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/plain"] == "explore(size=2)"
+
+
+def test_a_partial_function_may_draw():
+    assert "numbers 1 z" in shown(explore(functools.partial(draw, word="z"), size=[1, 2]))
+
+
+def test_an_error_in_draw_surfaces_at_once():
+    def broken(size):
+        if size == 3:
+            raise ZeroDivisionError("size three")
+        return draw(size)
+
+    with pytest.raises(ZeroDivisionError, match="size three"):
+        explore(broken, size=[1, 2, 3])
+
+
+def test_each_picture_is_drawn_once():
+    drawn = []
+
+    def counted(size):
+        drawn.append(size)
+        return draw(size)
+
+    explore(counted, size=[1, 2, 3])
+    assert drawn == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "choices, start, message",
+    [
+        ({}, {}, "at least one dial"),
+        ({"size": [1]}, {}, r"'size' has 1 value"),
+        ({"size": [1, 1]}, {}, r"same label twice: \['1', '1'\]"),
+        ({"size": [1, 2]}, {"size": 3}, r"start=\{'size': 3\} is not one of the choices"),
+        ({"size": [1, 2]}, {"tone": 1}, r"start=\{'tone': 1\} is not one of the choices"),
+        ({"size": range(MOST_PICTURES + 1)}, {}, "too many for one page"),
+    ],
+)
+def test_wrong_choices_are_named(choices, start, message):
+    with pytest.raises(ValueError, match=message):
+        explore(draw, start=start, **choices)
+
+
+def test_a_picture_without_an_alternative_text_is_refused():
+    import matplotlib.figure
+
+    def bare(size):
+        return matplotlib.figure.Figure()
+
+    with pytest.raises(ValueError, match=r"bare\(size=1\) returned Figure without an alternative text"):
+        explore(bare, size=[1, 2])
