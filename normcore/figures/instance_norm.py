@@ -1,0 +1,167 @@
+"""Pictures of the chapter ``instance-norm``: one photo, one mean and one variance for each of its channels."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, picture_only, scientific
+from normcore.functional import instance_norm
+
+Array = npt.NDArray[np.float64]
+
+CHANNELS = (("red", ORANGE, "-"), ("green", GREEN, "--"), ("blue", BLUE, ":"))
+
+
+def change(photo: Array, contrast: float, brightness: float) -> Array:
+    """The photo with its contrast multiplied, around middle gray, and its brightness raised; nothing is clipped."""
+    return contrast * (photo - 0.5) + 0.5 + brightness
+
+
+def show(ax: Axes, image: Array, title: str = "") -> None:
+    """An image (3, H, W) or (1, H, W) with values in [0, 1]; what lies outside is clipped, as on every screen.
+
+    64 levels are enough for the eye and make the page a third lighter.
+    """
+    pixels = np.round(np.clip(image, 0, 1).transpose(1, 2, 0) * 63) / 63
+    # a gray image has one channel; "none" embeds it pixel by pixel, whatever size the page gives it
+    ax.imshow(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), interpolation="none")
+    ax.set_title(title)
+    picture_only(ax)
+
+
+def visible(x_hat: Array) -> Array:
+    """Normalized values for the eye: middle gray is 0, black is −2.5 and white is 2.5."""
+    return 0.5 + x_hat / 5
+
+
+def _histogram(ax: Axes, x: Array, low: float, high: float) -> None:
+    for channel, (name, color, line) in zip(x, CHANNELS, strict=True):
+        share, edges = np.histogram(channel, bins=48, range=(low, high))
+        ax.stairs(100 * share / channel.size, edges, color=color, linestyle=line, label=name, linewidth=1.3)
+    ax.set(xlim=(low, high), ylabel="% of pixels")
+
+
+@picture
+def draw_photo(photo: Array, contrast: float, brightness: float, eps: float = 1e-5) -> Figure:
+    """A photo (3, H, W) with other contrast and brightness, its normalized picture, and the histograms of both.
+
+    Above: the input and its values, channel by channel. Below: what instance norm makes of it.
+    """
+    x = change(photo, contrast, brightness)
+    x_hat = instance_norm(x[None], eps=eps)[0][0]
+    still = instance_norm(photo[None], eps=eps)[0][0]
+    moved = float(np.abs(x_hat - still).max())
+    fig, axes = figure(3.5, 2, 2, width_ratios=(1.12, 1))
+    show(axes[0, 0], x, "input")
+    show(axes[1, 0], visible(x_hat), "normalized")
+    _histogram(axes[0, 1], x, -0.9, 1.9)
+    _histogram(axes[1, 1], x_hat, -3.2, 3.2)
+    axes[1, 1].set_xlabel("value")
+    axes[1, 1].set_ylim(0, 14)
+    axes[1, 1].legend(loc="upper right", handlelength=1.6, labelspacing=0.2)
+    residual = f"the normalized photo moves by at most {scientific(moved)}" if moved else "the normalized photo is the reference"
+    return fig.describe(
+        f"A photo with contrast {contrast:g} and brightness {brightness:+g}: its values have mean {x.mean():.2f} and standard "
+        f"deviation {x.std():.2f}. Below, the photo after instance norm and the histogram of its values, mean "
+        f"{abs(x_hat.mean()):.2f} and standard deviation {x_hat.std():.3f}; {residual}.",
+        f"input: mean {x.mean():.2f}, standard deviation {x.std():.3f}; {residual}",
+    )
+
+
+@picture
+def draw_patches(patches: Array, eps: float = 1e-5) -> Figure:
+    """Patches (N, 3, H, W), sorted by brightness, above what instance norm makes of each."""
+    patches = patches[np.argsort(patches.mean((1, 2, 3)))]
+    out = instance_norm(patches, eps=eps)[0]
+    fig, axes = figure(2.0, 2, len(patches))
+    for column, patch, y in zip(axes.T, patches, out, strict=True):
+        show(column[0], patch, f"{patch.mean():.2f}")
+        show(column[1], visible(y), f"{abs(y.mean()):.2f}")
+    means = patches.mean((1, 2, 3))
+    return fig.describe(
+        f"{len(patches)} patches of photos in a row, from dark to bright, with mean values from {means.min():.2f} to "
+        f"{means.max():.2f}. Below each, the same patch after instance norm: all have mean 0.00 and the same contrast; which one "
+        "was dark and which was bright cannot be seen any more, and flat patches show their noise.",
+        f"mean value above each patch: {means.min():.2f} to {means.max():.2f} before, {np.abs(out.mean((1, 2, 3))).max():.2f} after; "
+        f"standard deviation {patches.std((1, 2, 3)).min():.3f} to {patches.std((1, 2, 3)).max():.3f} before",
+    )
+
+
+@picture
+def draw_contrasts(shaded: Array, instance: Array, local: Array) -> Figure:
+    """A gray photo (1, H, W) under a shadow; instance norm of it; local contrast normalization of it."""
+    fig, axes = figure(1.45, columns=3)
+    show(axes[0], shaded, "with a shadow")
+    show(axes[1], visible(instance), "instance norm")
+    show(axes[2], visible(local), "local contrast")
+    half = shaded.shape[-1] // 2
+    ratio = [float(a[..., :half].std() / a[..., half:].std()) for a in (shaded, instance, local)]
+    return fig.describe(
+        "A photo whose left half lies in a shadow, three times. Unchanged: the left half is dark and dull. After instance norm: it "
+        "still is, because one mean and one deviation serve the whole image. After local contrast normalization: the shadow is "
+        "gone, but for its edge.",
+        f"standard deviation of the left half over that of the right half: input {ratio[0]:.2f}, instance norm {ratio[1]:.2f}, "
+        f"local contrast normalization {ratio[2]:.2f}",
+    )
+
+
+@picture
+def draw_epsilon(photo: Array, eps: float) -> Figure:
+    """Standard deviation after instance norm against the one before, for one photo at many contrasts."""
+    channel = photo[:1] - photo[:1].mean()
+    channel = channel / channel.std()
+    before = np.logspace(-5, 0, 11)
+    after = np.array([instance_norm(s * channel[None], eps=eps)[0].std() for s in before])
+    line = np.logspace(-5, 0, 61)
+    fig, ax = figure(2.7)
+    ax.axhline(1, color=GRAY, linewidth=1, linestyle="--")
+    ax.text(1.1e-5, 1.12, "exactly 1", color=GRAY, va="bottom")
+    ax.loglog(line, line / np.sqrt(line**2 + eps), color=INK, linewidth=1.2, label="theory: σ/√(σ² + ε)")
+    ax.loglog(before, after, "o", color=ORANGE, label="measured")
+    ax.axvline(np.sqrt(eps), color=BLUE, linewidth=1, linestyle=":")
+    ax.text(np.sqrt(eps) * 1.15, 1.5e-4, "√ε", color=BLUE)
+    ax.set(xlabel="standard deviation of the input", ylabel="of the output", ylim=(1e-4, 3), xlim=(1e-5, 1.2))
+    ax.legend(loc="lower right")
+    at = before[4]  # 0.001
+    return fig.describe(
+        f"Standard deviation of the output against that of the input on logarithmic axes, with epsilon {scientific(eps, 1)}. Far "
+        f"above √ε = {scientific(np.sqrt(eps))} the output has standard deviation 1; below, it falls in proportion to the input. "
+        "Measured points lie on the line σ/√(σ² + ε).",
+        f"ε = {scientific(eps, 1)}: a channel with σ = {scientific(at, 1)} comes out with σ = {scientific(after[4])}; "
+        f"nothing is multiplied by more than 1/√ε = {scientific(1 / np.sqrt(eps))}",
+    )
+
+
+def disagreeing(disagreement: float, n: int = 6, seed: int = 3) -> Array:
+    """n instances of one channel (n, 1, 8, 8) whose means and deviations differ by the given amount; 0 means: not at all."""
+    random = np.random.default_rng(seed)
+    x_hat = instance_norm(random.normal(size=(n, 1, 8, 8)), eps=1e-12)[0]
+    mean = disagreement * random.normal(0, 0.8, n)
+    std = np.exp(disagreement * random.normal(0, 0.4, n))
+    return mean[:, None, None, None] + std[:, None, None, None] * x_hat
+
+
+@picture
+def draw_identity(disagreement: float, eps: float = 1e-5) -> Figure:
+    """The best γ and β for giving the input back, when the instances of a channel disagree about mean and deviation."""
+    x = disagreeing(disagreement)
+    x_hat = instance_norm(x, eps=eps)[0]
+    gamma, beta = np.polyfit(x_hat.ravel(), x.ravel(), 1)
+    y = gamma * x_hat + beta
+    lost = float(((y - x) ** 2).sum() / ((x - x.mean()) ** 2).sum())
+    fig, ax = figure(3.3)
+    ax.plot([-5, 5], [-5, 5], color=GRAY, linewidth=1, linestyle="--", label="identity")
+    for instance, out in zip(x.reshape(len(x), -1), y.reshape(len(x), -1), strict=True):
+        ends = [instance.argmin(), instance.argmax()]
+        ax.plot(instance[ends], out[ends], "o-", color=ORANGE, markersize=4, linewidth=1.3)
+    ax.lines[-1].set_label("an instance")
+    ax.set(xlabel="input x", ylabel="output γx̂ + β", xlim=(-5, 5), ylim=(-5, 5), aspect="equal")
+    ax.legend(loc="upper left")
+    return fig.describe(
+        f"Output against input for {len(x)} instances of one channel, with the γ and β that fit all of them best. Every instance is a "
+        f"straight line. At disagreement {disagreement:g} the lines leave {100 * lost:.1f}% of the variance of the input unexplained"
+        + ("; they lie on the identity." if lost < 1e-6 else "; they do not lie on the identity, and no γ and β can bring them there."),
+        f"best γ = {gamma:.2f}, β = {beta:.2f}; not explained: {scientific(100 * lost)}% of the variance",
+    )
