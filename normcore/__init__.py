@@ -1,6 +1,13 @@
 """Instance and batch normalization in NumPy, with gradients derived by hand."""
 
-from normcore.functional import (
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from . import functional, layers, relatives, statistics
+from .functional import (
+    Cache,
     batch_norm,
     batch_norm_backward,
     batch_norm_inference,
@@ -8,14 +15,36 @@ from normcore.functional import (
     instance_norm_backward,
     moments,
 )
+from .layers import BatchNorm, InstanceNorm
+from .relatives import group_norm, group_norm_backward, layer_norm, layer_norm_backward
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BatchNorm",
+    "Cache",
+    "InstanceNorm",
     "batch_norm",
     "batch_norm_backward",
     "batch_norm_inference",
+    "functional",
+    "group_norm",
+    "group_norm_backward",
     "instance_norm",
     "instance_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "layers",
     "moments",
+    "relatives",
+    "statistics",
 ]
+
+_LATER = ("autograd", "data", "explore", "figures", "progress", "report")  # these need more than NumPy
+
+
+def __getattr__(name: str) -> Any:
+    """Import the parts that need torch, Matplotlib or a notebook when they are first asked for."""
+    if name in _LATER:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

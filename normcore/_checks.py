@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
+Param = Array | None  # gamma or beta, and their gradients
 LAYOUTS = "(N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W)"
 
 
 def floating(name: str, a: Any) -> None:
     """Raise TypeError unless `a` is a plain NumPy array of float16, float32 or float64."""
     if not isinstance(a, np.ndarray) or isinstance(a, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a {type(a).__name__}, wanted a NumPy array: use np.asarray({name}, np.float32)")
+        raise TypeError(
+            f"{name} is a {type(a).__name__}, wanted a NumPy array: use np.asarray({name}, np.float32)"
+        )
     if a.dtype.type not in (np.float16, np.float32, np.float64):
         raise TypeError(
             f"{name} has dtype {a.dtype}, wanted float16, float32 or float64: use {name}.astype(np.float32)"
@@ -32,6 +36,16 @@ def batch(name: str, x: Any, least: int = 2) -> None:
             f"{name} has shape {x.shape}, wanted {wanted}: "
             + ("add the missing axes, as in x[None]" if x.ndim < least else "merge axes with reshape")
         )
+    if x.shape[1] == 0:
+        raise ValueError(f"{name} has shape {x.shape}, wanted at least 1 channel on axis 1")
+
+
+def inputs(x: Any, gamma: Any, beta: Any, eps: Any, least: int = 2) -> None:
+    """Raise unless x, gamma, beta and eps can go into a normalization with one gamma and beta per channel."""
+    batch("x", x, least)
+    vector("gamma", gamma, x.shape[1:2])
+    vector("beta", beta, x.shape[1:2])
+    positive("eps", eps)
 
 
 def vector(name: str, v: Any, shape: tuple[int, ...]) -> None:
@@ -41,25 +55,33 @@ def vector(name: str, v: Any, shape: tuple[int, ...]) -> None:
     floating(name, v)
     if v.shape != shape:
         raise ValueError(
-            f"{name} has shape {v.shape}, wanted {shape}: one value for each of the normalized input's channels"
-            if len(shape) == 1
-            else f"{name} has shape {v.shape}, wanted {shape}: one value for each entry of a sample"
+            f"{name} has shape {v.shape}, wanted {shape}: one value for each "
+            + ("channel, axis 1 of x" if len(shape) == 1 else "entry of a sample")
         )
+
+
+def statistics(x: Array, mean: Any, var: Any) -> None:
+    """Raise unless mean and var are one number per channel, and no variance is negative (NaN may be)."""
+    for name, v in (("mean", mean), ("var", var)):
+        floating(name, v)
+        vector(name, v, x.shape[1:2])
+    variance("var", var)
 
 
 def positive(name: str, value: Any) -> None:
     """Raise unless value is a finite number above zero."""
-    if not isinstance(value, numbers.Real) or isinstance(value, (bool, np.bool_)):
+    if not isinstance(value, (float, int, np.floating, np.integer)) or isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is {value!r}, wanted a number above 0, such as 1e-5")
     if not (value > 0 and math.isfinite(value)):
         raise ValueError(f"{name} is {value!r}, wanted a finite number above 0, such as 1e-5")
 
 
-def several(x: Array, count: int, whose: str, advice: str) -> None:
-    """Raise if a statistic would be taken over one value: its variance is 0 and every output would be beta."""
-    if count == 1 and x.size:
+def several(x: Array, axes: Iterable[int], whose: str, advice: str) -> None:
+    """Raise if a statistic would be taken over one value: its variance is 0, and every output would be beta."""
+    if x.size and math.prod(x.shape[i] for i in axes) == 1:
         raise ValueError(
-            f"x has shape {x.shape}: the variance of {whose} is undefined over 1 value, wanted at least 2: {advice}"
+            f"x has shape {x.shape}, which leaves 1 value for {whose}, wanted at least 2: "
+            f"the variance of 1 value is undefined; {advice}"
         )
 
 
@@ -71,7 +93,24 @@ def gradient(dy: Any, x: Array) -> None:
 
 
 def variance(name: str, var: Array) -> None:
-    """Raise if a variance is negative (NaN passes: it belongs to the data)."""
+    """Raise if a variance is negative."""
     if (var < 0).any():
         i = int(np.argmax(var < 0))
         raise ValueError(f"{name}[{i}] is {var[i]}, wanted a variance, at least 0: was another array passed?")
+
+
+def fraction(name: str, value: Any) -> float:
+    """Return value as a float, or raise unless it lies in [0, 1]."""
+    if not isinstance(value, (float, int, np.floating, np.integer)) or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}, wanted a number from 0 to 1")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value!r}, wanted a number from 0 to 1: the weight of the new value")
+    return float(value)
+
+
+def divisor(name: str, value: Any, channels: int) -> None:
+    """Raise unless value is an integer above zero that divides the number of channels."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}, wanted an integer that divides the {channels} channels of x")
+    if value < 1 or channels % int(value):
+        raise ValueError(f"{name} is {value}, wanted a divisor of x's {channels} channels: groups are equal")
