@@ -84,6 +84,21 @@ def photo(name: str = "china", height: int = 128) -> Array:
     return _tiles(_tiles(pixels, 0, height), 1, width).transpose(2, 0, 1)
 
 
+def patches(size: int, n: int = 1797, seed: int = 0) -> Array:
+    """Square patches in gray, cut at random from the two photos at half their size: (n, 1, size, size) in [0, 1].
+
+    >>> patches(8, n=3).shape
+    (3, 1, 8, 8)
+    """
+    if not 1 <= size <= 213:
+        raise ValueError(f"size = {size} pixels: want 1 to 213, the height of the photos")
+    photos = np.stack([photo(name, height=213).mean(axis=0) for name in ("china", "flower")])
+    random = np.random.default_rng(seed)
+    which, top, left = (random.integers(end, size=n) for end in (2, 214 - size, photos.shape[2] - size + 1))
+    window = np.arange(size)
+    return photos[which[:, None, None], (top[:, None] + window)[:, :, None], (left[:, None] + window)[:, None]][:, None]
+
+
 def _tiles(pixels: Array, axis: int, count: int) -> Array:
     """Averages of ``count`` nearly equal stretches along ``axis``."""
     edges = np.linspace(0, pixels.shape[axis], count + 1).astype(int)

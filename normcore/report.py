@@ -32,6 +32,15 @@ def interval(values: npt.ArrayLike) -> tuple[float, float]:
     return float(v.mean()), float(t * v.std(ddof=1) / np.sqrt(v.size))
 
 
+def grouped(value: float, digits: int = 0) -> str:
+    """A number with its thousands set apart by a thin space that no line breaks at.
+
+    >>> grouped(31000)
+    '31\\u202f000'
+    """
+    return f"{value:,.{digits}f}".replace(",", "\u202f")
+
+
 def spread(values: npt.ArrayLike, digits: int = 2, unit: str = "") -> str:
     """``mean ± half-width of the 95% interval``, as the book prints it.
 
@@ -39,7 +48,7 @@ def spread(values: npt.ArrayLike, digits: int = 2, unit: str = "") -> str:
     '0.93 ± 0.05 s'
     """
     mean, half = interval(values)
-    return f"{mean:,.{digits}f} ± {half:,.{digits}f}{unit}".replace(",", "\u202f")
+    return f"{grouped(mean, digits)} ± {grouped(half, digits)}{unit}"
 
 
 def glue(name: str, value: Any) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from normcore.data import digits, photo, used_cars
+from normcore.data import digits, patches, photo, used_cars
 
 
 def test_cars_follow_their_formula():
@@ -57,3 +57,23 @@ def test_a_full_size_photo_is_the_file_s_pixels():
 def test_wrong_photos_are_named(name, height, message):
     with pytest.raises(ValueError, match=message):
         photo(name, height)
+
+
+def test_patches_are_cut_from_the_photos():
+    cut = patches(8, n=40, seed=2)
+    photos = [photo(name, height=213).mean(axis=0) for name in ("china", "flower")]
+    windows = [np.lib.stride_tricks.sliding_window_view(p, (8, 8)) for p in photos]
+    for patch in cut[:, 0]:
+        assert any((w[..., 0, 0] == patch[0, 0]).any() and (w == patch).all(axis=(-1, -2)).any() for w in windows)
+
+
+def test_patches_come_from_everywhere_and_repeat_with_their_seed():
+    whole = patches(213, n=200)
+    assert len(np.unique(whole[:, 0, 0, 0])) > 100
+    assert np.array_equal(patches(5, n=4, seed=1), patches(5, n=4, seed=1))
+
+
+@pytest.mark.parametrize("size", [0, 214])
+def test_patches_larger_than_a_photo_are_refused(size):
+    with pytest.raises(ValueError, match=f"size = {size} pixels"):
+        patches(size)

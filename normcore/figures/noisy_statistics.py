@@ -22,7 +22,8 @@ def draw_filters(inputs: Mapping[str, Array], filters: Mapping[str, Array]) -> F
         for ax in line:
             picture_only(ax)
         for ax, (name, values) in zip(line, row.items(), strict=False):
-            ax.imshow(values, cmap="gray")
+            top = np.abs(values).max()
+            ax.imshow(values, cmap="gray", vmin=-top if row is filters else 0, vmax=top)
             ax.set_title(name)
     return fig.describe(
         f"Above: {len(inputs)} example inputs ({', '.join(inputs)}). Below: the {len(filters)} filters of 3×3 weights "
@@ -65,7 +66,8 @@ def draw_statistics(
     fig.legend(loc="outside upper center", ncols=3, columnspacing=1, handlelength=1.2)
     return fig.describe(
         f"Histogram of the {statistic} of {draws} batches of {batch_size} {data}. Its spread is "
-        f"{measured.std():.3g}. A bell curve that counts every pixel has the spread {naive:.3g}, one that counts every image {right:.3g}.",
+        f"{measured.std():.3g}. A bell curve that counts every pixel has the spread {naive:.3g}, "
+        f"one that counts every image {right:.3g}.",
         f"{batch_size} {data}: measured spread {measured.std():.3g}; law by pixels {naive:.3g}, by images {right:.3g}",
     )
 
@@ -140,7 +142,7 @@ def draw_effective(names: list[str], effective: Mapping[str, Array], pixels: Map
 
 @picture
 def draw_company(x: Array, batch_size: int, who: int = 0, copies: int = 5, draws: int = 200, seed: int = 0) -> Figure:
-    """One image of a channel x (images, height, width), normalized in several random batches.
+    """One image of a channel x (images, height, width), normalized in several random batches, colors from −2 to 2.5.
 
     The first ``copies`` of ``draws`` batches are shown; all of them are counted.
     """
@@ -157,8 +159,8 @@ def draw_company(x: Array, batch_size: int, who: int = 0, copies: int = 5, draws
         ax.set_title(f"batch {i + 1}", fontsize=9.5)
     noise = float(np.sqrt(y.var(axis=0).mean()))
     return fig.describe(
-        f"The same digit, normalized in {copies} different batches of {batch_size} images: "
-        + ("it looks different every time." if noise > 0.1 else "the maps can hardly be told apart."),
+        f"The same image, normalized in {copies} different batches of {batch_size} images: "
+        + ("it looks different every time." if noise > 0.1 else "the pictures can hardly be told apart."),
         f"batches of {batch_size}: each output value varies by ±{noise:.3f} from batch to batch; "
         "its own spread is about 1",
     )

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from normcore.data import Cars
 from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, scientific
+from normcore.report import grouped
 
 Array = npt.NDArray[np.float64]
 
@@ -26,8 +27,8 @@ def draw_cars(cars: Cars) -> Figure:
     return fig.describe(
         f"Two scatter plots of {len(price)} used cars. The price falls with the distance driven "
         f"(correlation {distance:.2f}) and with the age (correlation {age:.2f}).",
-        f"distance {cars.distance.min():,.0f} to {cars.distance.max():,.0f} km; age {cars.age.min():.0f} to "
-        f"{cars.age.max():.0f} years".replace(",", "\u202f"),
+        f"distance {grouped(cars.distance.min())} to {grouped(cars.distance.max())} km; "
+        f"age {cars.age.min():.0f} to {cars.age.max():.0f} years",
     )
 
 
@@ -89,7 +90,7 @@ def draw_descent(cars: Cars, unit: float | None, rate: float, steps: int = 100) 
 
 
 def _km(unit: float | None) -> str:
-    return f"{unit:,.0f} km".replace(",", "\u202f") if unit else "std."
+    return f"{grouped(unit)} km" if unit else "std."
 
 
 @picture
@@ -126,7 +127,7 @@ def draw_errors(methods: list[str], raw: Array, scaled: Array) -> Figure:
     ax.set_xlim(left=0)
     ax.legend(loc="lower left")
     said = "; ".join(
-        f"{m}: {r:,.0f} raw, {s:,.0f} standardized".replace(",", "\u202f")
+        f"{m}: {grouped(r)} raw, {grouped(s)} standardized"
         for m, r, s in zip(methods, raw.mean(1), scaled.mean(1), strict=True)
     )
     return fig.describe(

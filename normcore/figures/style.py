@@ -21,6 +21,8 @@ import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
 
+from normcore.report import grouped
+
 WIDTH = 4.8  # inches: at this width ten-point letters are still readable on a phone
 
 # Safe for color-blind readers, and each at least 3:1 against white and against the dark page (see the tests).
@@ -121,7 +123,7 @@ def scientific(value: float, digits: int = 2) -> str:
     """
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         places = max(0, digits - 1 - int(np.floor(np.log10(abs(value))))) if value else 0
-        return f"{value:,.{places}f}".replace(",", "\u202f")
+        return grouped(value, places)
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
 
