@@ -59,13 +59,13 @@ def draw_photo(photo: Array, contrast: float, brightness: float, eps: float = 1e
     _histogram(axes[0, 1], x, -0.9, 1.9)
     _histogram(axes[1, 1], x_hat, -3.2, 3.2)
     axes[1, 1].set_xlabel("value")
-    axes[1, 1].set_ylim(0, 14)
+    axes[1, 1].set_ylim(0, 18)
     axes[1, 1].legend(loc="upper right", handlelength=1.6, labelspacing=0.2)
-    residual = f"the normalized photo moves by at most {scientific(moved)}" if moved else "the normalized photo is the reference"
+    residual = f"the normalized photo moves by at most {scientific(moved)}"
     return fig.describe(
-        f"A photo with contrast {contrast:g} and brightness {brightness:+g}: its values have mean {x.mean():.2f} and standard "
-        f"deviation {x.std():.2f}. Below, the photo after instance norm and the histogram of its values, mean "
-        f"{abs(x_hat.mean()):.2f} and standard deviation {x_hat.std():.3f}; {residual}.",
+        f"A photo with contrast {contrast:g} and brightness {brightness:+g}: its values have mean {x.mean():.2f} "
+        f"and standard deviation {x.std():.2f}. Below, the photo after instance norm and the histogram of its "
+        f"values, mean {abs(x_hat.mean()):.2f} and standard deviation {x_hat.std():.3f}; {residual}.",
         f"input: mean {x.mean():.2f}, standard deviation {x.std():.3f}; {residual}",
     )
 
@@ -81,11 +81,13 @@ def draw_patches(patches: Array, eps: float = 1e-5) -> Figure:
         show(column[1], visible(y), f"{abs(y.mean()):.2f}")
     means = patches.mean((1, 2, 3))
     return fig.describe(
-        f"{len(patches)} patches of photos in a row, from dark to bright, with mean values from {means.min():.2f} to "
-        f"{means.max():.2f}. Below each, the same patch after instance norm: all have mean 0.00 and the same contrast; which one "
-        "was dark and which was bright cannot be seen any more, and flat patches show their noise.",
-        f"mean value above each patch: {means.min():.2f} to {means.max():.2f} before, {np.abs(out.mean((1, 2, 3))).max():.2f} after; "
-        f"standard deviation {patches.std((1, 2, 3)).min():.3f} to {patches.std((1, 2, 3)).max():.3f} before",
+        f"{len(patches)} patches of photos in a row, from dark to bright, with mean values from {means.min():.2f} "
+        f"to {means.max():.2f}. Below each, the same patch after instance norm: all have mean 0.00 and the same "
+        "contrast; which one was dark and which was bright cannot be seen any more, and flat patches show their "
+        "noise.",
+        f"mean value above each patch: {means.min():.2f} to {means.max():.2f} before, "
+        f"{np.abs(out.mean((1, 2, 3))).max():.2f} after; standard deviation {patches.std((1, 2, 3)).min():.3f} to "
+        f"{patches.std((1, 2, 3)).max():.3f} before",
     )
 
 
@@ -99,11 +101,11 @@ def draw_contrasts(shaded: Array, instance: Array, local: Array) -> Figure:
     half = shaded.shape[-1] // 2
     ratio = [float(a[..., :half].std() / a[..., half:].std()) for a in (shaded, instance, local)]
     return fig.describe(
-        "A photo whose left half lies in a shadow, three times. Unchanged: the left half is dark and dull. After instance norm: it "
-        "still is, because one mean and one deviation serve the whole image. After local contrast normalization: the shadow is "
-        "gone, but for its edge.",
-        f"standard deviation of the left half over that of the right half: input {ratio[0]:.2f}, instance norm {ratio[1]:.2f}, "
-        f"local contrast normalization {ratio[2]:.2f}",
+        "A photo whose left half lies in a shadow, three times. Unchanged: the left half is dark and dull. After "
+        "instance norm: it still is, because one mean and one deviation serve the whole image. After local "
+        "contrast normalization: the shadow is gone, but for its edge.",
+        f"standard deviation of the left half over that of the right half: input {ratio[0]:.2f}, instance norm "
+        f"{ratio[1]:.2f}, local contrast normalization {ratio[2]:.2f}",
     )
 
 
@@ -124,18 +126,19 @@ def draw_epsilon(photo: Array, eps: float) -> Figure:
     ax.text(np.sqrt(eps) * 1.15, 1.5e-4, "√ε", color=BLUE)
     ax.set(xlabel="standard deviation of the input", ylabel="of the output", ylim=(1e-4, 3), xlim=(1e-5, 1.2))
     ax.legend(loc="lower right")
+    ax.minorticks_off()
     at = before[4]  # 0.001
     return fig.describe(
-        f"Standard deviation of the output against that of the input on logarithmic axes, with epsilon {scientific(eps, 1)}. Far "
-        f"above √ε = {scientific(np.sqrt(eps))} the output has standard deviation 1; below, it falls in proportion to the input. "
-        "Measured points lie on the line σ/√(σ² + ε).",
-        f"ε = {scientific(eps, 1)}: a channel with σ = {scientific(at, 1)} comes out with σ = {scientific(after[4])}; "
-        f"nothing is multiplied by more than 1/√ε = {scientific(1 / np.sqrt(eps))}",
+        "Standard deviation of the output against that of the input on logarithmic axes, with epsilon "
+        f"{scientific(eps, 1)}. Far above √ε = {scientific(np.sqrt(eps))} the output has standard deviation 1; "
+        "below, it falls in proportion to the input. Measured points lie on the line σ/√(σ² + ε).",
+        f"ε = {scientific(eps, 1)}: a channel with σ = {scientific(at, 1)} comes out with σ = "
+        f"{scientific(after[4])}; nothing is multiplied by more than 1/√ε = {scientific(1 / np.sqrt(eps))}",
     )
 
 
 def disagreeing(disagreement: float, n: int = 6, seed: int = 3) -> Array:
-    """n instances of one channel (n, 1, 8, 8) whose means and deviations differ by the given amount; 0 means: not at all."""
+    """n instances of one channel (n, 1, 8, 8) whose means and deviations differ by the given amount, from 0 up."""
     random = np.random.default_rng(seed)
     x_hat = instance_norm(random.normal(size=(n, 1, 8, 8)), eps=1e-12)[0]
     mean = disagreement * random.normal(0, 0.8, n)
@@ -145,7 +148,8 @@ def disagreeing(disagreement: float, n: int = 6, seed: int = 3) -> Array:
 
 @picture
 def draw_identity(disagreement: float, eps: float = 1e-5) -> Figure:
-    """The best γ and β for giving the input back, when the instances of a channel disagree about mean and deviation."""
+    """The best γ and β for giving the input back, when the instances of a channel disagree about mean and "
+    "deviation."""
     x = disagreeing(disagreement)
     x_hat = instance_norm(x, eps=eps)[0]
     gamma, beta = np.polyfit(x_hat.ravel(), x.ravel(), 1)
@@ -160,8 +164,9 @@ def draw_identity(disagreement: float, eps: float = 1e-5) -> Figure:
     ax.set(xlabel="input x", ylabel="output γx̂ + β", xlim=(-5, 5), ylim=(-5, 5), aspect="equal")
     ax.legend(loc="upper left")
     return fig.describe(
-        f"Output against input for {len(x)} instances of one channel, with the γ and β that fit all of them best. Every instance is a "
-        f"straight line. At disagreement {disagreement:g} the lines leave {100 * lost:.1f}% of the variance of the input unexplained"
-        + ("; they lie on the identity." if lost < 1e-6 else "; they do not lie on the identity, and no γ and β can bring them there."),
+        f"Output against input for {len(x)} instances of one channel, with the γ and β that fit all of them best. "
+        f"Every instance is a straight line. At disagreement {disagreement:g} the lines leave {100 * lost:.1f}% of "
+        "the variance of the input unexplained"
+        + ("; they lie on the identity." if lost < 1e-6 else "; no γ and β can bring them all to the identity."),
         f"best γ = {gamma:.2f}, β = {beta:.2f}; not explained: {scientific(100 * lost)}% of the variance",
     )
