@@ -14,11 +14,12 @@ $(VENV)/installed: requirements.txt constraints.txt pyproject.toml
 env: $(VENV)/installed  ## the environment in .venv, from the pinned requirements
 
 book: env  ## the book in _build/html; a failed cell or a broken reference is an error
-	$(BIN)/jupyter-book build . -W -n --keep-going
+	@start=$$(date +%s); $(BIN)/jupyter-book build . -W -n --keep-going && \
+	echo "Built in $$(($$(date +%s) - start)) s. Open _build/html/index.html"
 
 test: book  ## every test; those of the site need Chromium or Chrome
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 .PHONY: help env book test

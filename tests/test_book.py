@@ -1,0 +1,83 @@
+"""The form that every chapter keeps, and what the built pages weigh."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import jupytext
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+SITE = ROOT / "_build" / "html"
+PARTS = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
+CHAPTERS = [c["file"] for part in PARTS if part["caption"] != "Reference" for c in part["chapters"]]
+WITHOUT_FORM = {"book/choosing"}  # collects what the other chapters measured
+SHOWN = "remove-input remove-cell hide-input hide-cell".split()
+
+
+@pytest.fixture(params=CHAPTERS)
+def chapter(request):
+    return request.param, (ROOT / f"{request.param}.md").read_text()
+
+
+def test_a_chapter_asks_first_and_says_what_you_need_and_what_you_can_do_now(chapter):
+    name, text = chapter
+    body = text.split("---", 2)[2].strip()
+    title, question = body.split("\n\n")[:2]
+    assert title.startswith("# ") and question.startswith("**The question.**"), f"{name}: {title!r}, {question[:40]!r}"
+    assert "} Before you start" in text and "} What you can now do" in text
+
+
+def test_prose_stands_before_every_cell(chapter):
+    name, _ = chapter
+    cells = jupytext.read(ROOT / f"{name}.md").cells
+    for before, cell in zip(cells, cells[1:], strict=False):
+        visible = cell.cell_type == "code" and not set(cell.metadata.get("tags", [])) & {"remove-cell", "remove-input"}
+        if visible and before.cell_type == "code":
+            # two cells in a row: the one before is hidden, or the sentence is missing
+            assert set(before.metadata.get("tags", [])) & set(SHOWN), f"{name}: no prose before\n{cell.source[:200]}"
+
+
+def test_code_fits_the_column(chapter):
+    name, _ = chapter
+    cells = jupytext.read(ROOT / f"{name}.md").cells
+    hidden = {"remove-cell", "remove-input"}
+    shown = [c for c in cells if c.cell_type == "code" and not set(c.metadata.get("tags", [])) & hidden]
+    assert [line for c in shown for line in c.source.splitlines() if len(line) > 82] == []
+
+
+def test_three_to_six_exercises_each_with_a_checked_solution(chapter):
+    name, text = chapter
+    if name in WITHOUT_FORM:
+        return
+    gated = re.findall(r"\{exercise-start\}.*\n:label: (\S+)", text)
+    labels = re.findall(r"\{exercise\}.*\n:label: (\S+)", text) + gated
+    assert 3 <= len(labels) <= 6, labels
+    assert sorted(re.findall(r"\{solution(?:-start)?\} (\S+)", text)) == sorted(labels)
+    for label in gated:
+        solution = text.split("{solution-start} " + label, 1)[1].split("{solution-end}", 1)[0]
+        assert "assert" in solution or "check" in solution, f"{label}: the executed solution ends without a check"
+
+
+def test_a_widget_in_every_chapter_of_the_layers(chapter):
+    name, text = chapter
+    assert name in WITHOUT_FORM or "explore(" in text
+
+
+@pytest.mark.parametrize("file", ["*.ipynb", "_build/*", "dist/*"])
+def test_nothing_derived_is_committed(file):
+    assert subprocess.run(["git", "ls-files", file], cwd=ROOT, capture_output=True, text=True, check=True).stdout == ""
+
+
+def test_a_page_is_light():
+    assert SITE.is_dir(), f"{SITE} is missing: run `make book` first"
+    pictures = re.compile(r'src="((?:\.\./)*_images/[^"]+)"')
+    weights = {}
+    for page in SITE.rglob("*.html"):
+        if {"lite", "_static"} & set(page.relative_to(SITE).parts):
+            continue
+        html = page.read_text()
+        own = sum((page.parent / picture).stat().st_size for picture in set(pictures.findall(html)))
+        weights[page.name] = (len(html.encode()) + own) / 1e6
+    assert {p: f"{w:.2f} MB" for p, w in weights.items() if w > 1.5} == {}
