@@ -1,0 +1,163 @@
+"""Pictures of the chapter ``backward``: gradients by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from normcore import batch_norm, batch_norm_backward
+from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, picture_only, scientific
+
+Array = npt.NDArray[np.float64]
+
+
+def three_paths(x: Array, i: int, eps: float = 1e-5) -> Array:
+    """How x̂ₖ answers to xᵢ, split by path: (3, m) for xᵢ itself, through the mean, through the variance.
+
+    The rows add up to column i of the Jacobian of x̂ = (x − μ)/√(σ² + ε), for the values x (m,) of one channel.
+    """
+    m = len(x)
+    inv = 1 / np.sqrt(x.var() + eps)
+    xhat = (x - x.mean()) * inv
+    direct = np.where(np.arange(m) == i, inv, 0.0)
+    return np.stack([direct, np.full(m, -inv / m), -inv * xhat[i] * xhat / m])
+
+
+@picture
+def draw_paths(nudged: str, m: int) -> Figure:
+    """How all outputs of a channel answer when one input is nudged, path by path.
+
+    Parameters
+    ----------
+    nudged
+        Which of the m inputs, sorted by size, is nudged: ``"smallest"``, ``"middle"`` or ``"largest"``.
+    m
+        How many values the channel has.
+    """
+    x = np.sort(np.random.default_rng(3).normal(size=m))
+    x = (x - x.mean()) / x.std()
+    i = {"smallest": 0, "middle": int(np.argmin(np.abs(x))), "largest": m - 1}[nudged]
+    parts = three_paths(x, i)
+    rows = [*parts, parts.sum(0)]
+    names = ["itself", "through the mean", "through the variance", "sum"]
+    fig, axes = figure(4.0, rows=4, sharex=True, sharey=True)
+    for ax, values, name, color in zip(axes, rows, names, (GREEN, BLUE, ORANGE, GRAY), strict=True):
+        ax.bar(np.arange(1, m + 1), values, width=0.62, color=color)
+        ax.axhline(0, color=INK, linewidth=0.8)
+        ax.set_title(name, loc="left", pad=2)
+        ax.set(ylim=(-0.85, 1.15), yticks=[0, 1])
+        ax.grid(axis="x", visible=False)
+    axes[-1].set(xlabel="output, in the order of its input's size", xlim=(0.4, m + 0.6))
+    axes[-1].set_xticks(range(1, m + 1))
+    fig.supylabel("change of the outputs", fontsize=10)
+    own, others = rows[3][i], np.delete(rows[3], i)
+    return fig.describe(
+        f"Four rows of {m} bars, one bar an output, when the {nudged} of {m} inputs is nudged: the change of the "
+        "output by the input itself (one bar), through the mean (the same for all, negative), through the variance "
+        f"(in proportion to the outputs) and their sum. The nudged input's own output changes by {own:.2f} per unit.",
+        f"m = {m}, {nudged} nudged: its own output moves by {own:.2f}; the other {m - 1} by "
+        f"{np.abs(others).mean():.2f} on average; all together by {_tiny(parts.sum())}",
+    )
+
+
+# An orthonormal basis of three dimensions: the direction in which all values are equal, and the plane without a mean.
+_BASIS = np.array([[1, -1, 0], [1, 1, -2], [1, 1, 1]]) / np.sqrt([[2], [6], [3]])
+
+
+def three_values(turn: float, out: float) -> tuple[Array, Array, Array]:
+    """x̂, dy and dx of three values in the drawing's coordinates: two in the plane of mean zero, one along (1, 1, 1).
+
+    ``turn`` (degrees) is the angle from x̂ to dy within the plane, ``out`` how far dy sticks out of it.
+    """
+    at = np.deg2rad(35)
+    x = (np.sqrt(3) * np.array([np.cos(at), np.sin(at), 0])) @ _BASIS
+    a = at + np.deg2rad(turn)
+    dy = np.array([1.1 * np.cos(a), 1.1 * np.sin(a), out]) @ _BASIS
+    xhat, cache = batch_norm(x[:, None])
+    dx = batch_norm_backward(dy[:, None], cache)[0]
+    return _BASIS @ xhat[:, 0], _BASIS @ dy, _BASIS @ dx[:, 0]
+
+
+@picture
+def draw_geometry(turn: float, out: float) -> Figure:
+    """Where the gradient of three values can point: dy, its shadow in the plane of mean zero, dx along the circle."""
+    xhat, dy, dx = three_values(turn, out)
+    fig, panels = figure(2.9, columns=2)
+    angles = np.deg2rad(np.linspace(0, 360, 61))
+    ring = np.sqrt(3) * np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
+    along = np.array([-xhat[1], xhat[0], 0]) / np.linalg.norm(xhat)  # the tangent of the circle where x̂ ends
+    corner = xhat + 0.22 * np.array([along, along - xhat / np.sqrt(3), -xhat / np.sqrt(3)])
+    shadow = dy * [1, 1, 0]
+    for ax, tilted in zip(panels, (True, False), strict=True):
+        view = np.array([[1, 0], [0, 0.42], [0, 0.9]]) if tilted else np.eye(3, 2)
+        ax.plot(*(ring @ view).T, color=GRAY, linewidth=1.2)
+        ax.plot(*(corner @ view).T, color=INK, linewidth=0.8)
+        if tilted:
+            ax.annotate("(1, 1, 1)", (0, 0), (0, 2.1), ha="center", va="bottom",
+                        arrowprops={"arrowstyle": "<|-", "color": GRAY, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0})
+        stops = np.array([dy, shadow, dx] if tilted else [shadow, dx])
+        ax.plot(*((xhat + stops) @ view).T, ":", color=INK, linewidth=1.3)
+        for tail, arrow, color, width in (
+            (0 * xhat, xhat, BLUE, 2.0), (xhat, dy if tilted else shadow, ORANGE, 3.6), (xhat, dx, GREEN, 1.8)
+        ):
+            start, end = tail @ view, (tail + arrow) @ view
+            if np.linalg.norm(arrow) < 0.05:
+                ax.plot(*end, "o", color=color, markersize=6)
+            else:
+                ax.annotate("", end, start, arrowprops={
+                    "arrowstyle": "-|>", "color": color, "linewidth": width, "shrinkA": 0, "shrinkB": 0})
+        ax.set(xlim=(-1.9, 2.9), ylim=(-1.3, 3.0) if tilted else (-1.9, 2.6), aspect="equal")
+        ax.set_title("seen at an angle" if tilted else "seen from above")
+        picture_only(ax)
+    for color, name in ((BLUE, "x̂"), (ORANGE, "dy"), (GREEN, "dx")):
+        panels[1].plot([], [], color=color, label=name)
+    fig.legend(loc="outside lower center", ncols=3)
+    kept = np.linalg.norm(dx) / np.linalg.norm(dy)
+    ones, radial = float(np.sqrt(3) * dx[2]), float(dx @ xhat)
+    return fig.describe(
+        "Three values as arrows, seen at an angle and from above. x̂ ends on a circle in the plane of mean zero. The "
+        f"arrow dy begins there, turned {turn:.0f} degrees from x̂ and {'out of' if out else 'in'} the plane. Dotted "
+        f"lines drop it onto the plane, then onto the circle's tangent; what is left is dx, {100 * kept:.0f}% as long.",
+        f"dy turned by {turn:.0f}°, {'out of' if out else 'in'} the plane: dx is {100 * kept:.0f}% as long as dy; "
+        f"dx·1 = {_tiny(ones)}, dx·x̂ = {_tiny(radial)}",
+    )
+
+
+def _tiny(value: float) -> str:
+    return scientific(value, 1) if abs(value) > 1e-12 else "0"
+
+
+@picture
+def draw_step_sizes(steps: Array, errors: dict[str, Array]) -> Figure:
+    """Relative error of a central difference against its step h, for each precision."""
+    fig, ax = figure(2.9)
+    for (name, error), color, marker in zip(errors.items(), (BLUE, ORANGE), "os", strict=True):
+        ax.loglog(steps, error, marker + "-", color=color, label=name, markersize=4, linewidth=1.2)
+    ax.set(xlabel="step h", ylabel="relative error")
+    ax.legend(loc="lower left")
+    best = {name: (steps[np.argmin(e)], e.min()) for name, e in errors.items()}
+    said = "; ".join(f"{name}: best {scientific(e, 1)} at h = {scientific(h, 1)}" for name, (h, e) in best.items())
+    return fig.describe(
+        "The error of a gradient by central differences against the step, both axes logarithmic: each precision has "
+        f"a valley, with rounding to its left and curvature to its right. {said}.",
+        said,
+    )
+
+
+@picture
+def draw_blocks(sizes: Array, times: Array, textbook: float) -> Figure:
+    """Time (ms) of forward and backward against the size of a block (bytes), and the textbook version's time."""
+    fig, ax = figure(2.8)
+    ax.axhline(textbook, color=ORANGE, linestyle="--", linewidth=1.5)
+    ax.text(sizes[0], textbook * 0.985, "textbook, whole arrays", color=ORANGE, va="top")
+    ax.semilogx(sizes, times, "o-", color=BLUE, base=2)
+    ax.set(xlabel="size of a block (MiB)", ylabel="time (ms)", ylim=(0, 1.12 * max(textbook, times.max())))
+    ax.set_xticks(sizes, [f"{s / 2**20:g}" for s in sizes], rotation=0)
+    ax.minorticks_off()
+    best = int(np.argmin(times))
+    return fig.describe(
+        f"Time of one forward and backward pass against the block size. Blocks of {sizes[best] / 2**20:g} MiB are "
+        f"fastest with {times[best]:.0f} ms; a dashed line shows the textbook version at {textbook:.0f} ms.",
+        f"fastest {times[best]:.0f} ms with {sizes[best] / 2**20:g} MiB; smallest blocks {times[0]:.0f} ms; "
+        f"one block for everything {times[-1]:.0f} ms; textbook {textbook:.0f} ms",
+    )
