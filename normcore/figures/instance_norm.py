@@ -60,7 +60,7 @@ def draw_photo(photo: Array, contrast: float, brightness: float, eps: float = 1e
     _histogram(axes[1, 1], x_hat, -3.2, 3.2)
     axes[1, 1].set_xlabel("value")
     axes[1, 1].set_ylim(0, 18)
-    axes[1, 1].legend(loc="upper right", handlelength=1.6, labelspacing=0.2)
+    axes[1, 1].legend(loc="upper left", handlelength=1.6, labelspacing=0.2)
     residual = f"the normalized photo moves by at most {scientific(moved)}"
     return fig.describe(
         f"A photo with contrast {contrast:g} and brightness {brightness:+g}: its values have mean {x.mean():.2f} "
