@@ -1,0 +1,118 @@
+"""Build the live notebooks, JupyterLite with Python in the browser, into a book that has been built.
+
+``python tools/build_lite.py _build/html`` takes the chapters from ``_build/notebooks/lite`` and writes
+``_build/html/lite``.  Runs in the environment of lite/requirements.txt; everything it keeps is in .cache/lite.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = ROOT / ".cache" / "lite"
+APPS = ["notebooks", "lab"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("site", type=Path, help="the built book, _build/html")
+    site = parser.parse_args().site.resolve()
+    notebooks = sorted((site.parent / "notebooks" / "lite").glob("*.ipynb"))
+    if not notebooks:
+        sys.exit(f"no notebooks in {site.parent / 'notebooks' / 'lite'}: build the book first (make book)")
+
+    wheel = build_wheel()
+    distribution = python_for_browser(wheel)
+    folder = CACHE / "folder"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "files").mkdir(parents=True)
+    (folder / "static").mkdir()
+    for path in notebooks:
+        shutil.copy(path, folder / "files")
+    (folder / "static" / "pyodide").symlink_to(distribution)
+    write_settings(folder, storage=f"normcore-{digest(notebooks)}")
+
+    out = site / "lite"
+    shutil.rmtree(out, ignore_errors=True)
+    run("jupyter", "lite", "build", "--output-dir", out, cwd=folder)
+    run("jupyter", "lite", "check", "--output-dir", out, cwd=folder)
+    add_status(out)
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    print(f"{len(notebooks)} live notebooks, {size / 1e6:.0f} MB in {out}")
+
+
+def build_wheel():
+    """The package with its data, for an environment that has no scikit-learn."""
+    folder = CACHE / "wheel"
+    shutil.rmtree(folder, ignore_errors=True)
+    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, ROOT)
+    return next(folder.glob("*.whl"))
+
+
+def python_for_browser(wheel):
+    """Folder with Pyodide, checked file by file; made again only when the pins or the package have changed."""
+    recipe = ROOT / "tools" / "pyodide_dist.py"
+    folder = CACHE / f"pyodide-{digest([recipe, wheel])}"
+    if not folder.exists():
+        for old in CACHE.glob("pyodide-*"):
+            shutil.rmtree(old)
+        run(sys.executable, recipe, folder, "--wheel", wheel, "--cache", ROOT / ".cache" / "pyodide")
+    return folder
+
+
+def write_settings(folder, storage):
+    page = {
+        "jupyter-lite-schema-version": 0,
+        "jupyter-config-data": {
+            "appName": "Normcore, live",
+            # a reader's browser keeps its own copies under this name: a new edition must not meet old ones
+            "contentsStorageName": storage,
+            "settingsStorageName": "normcore-settings",
+            "exposeAppInBrowser": True,  # for status.js
+            "litePluginSettings": {"@jupyterlite/pyodide-kernel-extension:kernel": {"disablePyPIFallback": True}},
+        },
+    }
+    build = {
+        "LiteBuildConfig": {
+            "contents": ["files"],
+            "apps": APPS,
+            "no_sourcemaps": True,
+            "no_unused_shared_packages": True,
+        }
+    }
+    (folder / "jupyter-lite.json").write_text(json.dumps(page, indent=1))
+    (folder / "jupyter_lite_config.json").write_text(json.dumps(build, indent=1))
+    shutil.copy(ROOT / "lite" / "overrides.json", folder)
+
+
+def add_status(out):
+    """Put the line that tells a reader what is going on into each application's page."""
+    shutil.copy(ROOT / "lite" / "status.js", out)
+    for app in APPS:
+        page = out / app / "index.html"
+        html = page.read_text("utf8")
+        if "</head>" not in html:
+            sys.exit(f"{page} has no </head>: where does status.js go now?")
+        page.write_text(html.replace("</head>", '<script src="../status.js"></script></head>', 1), "utf8")
+
+
+def digest(paths):
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:10]
+
+
+def run(*command, cwd=ROOT):
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [str(one) for one in command], cwd=cwd, env=environment, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+
+
+if __name__ == "__main__":
+    main()
