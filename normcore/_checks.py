@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,14 +31,28 @@ def floating(name: str, a: Any) -> None:
 def batch(name: str, x: Any, least: int = 2) -> None:
     """Raise unless x is a floating array laid out as (N, C, ...) with `least` to 5 dimensions."""
     floating(name, x)
-    if not least <= x.ndim <= 5:
+    layout(name, x, least)
+
+
+def layout(name: str, x: Any, least: int = 2) -> None:
+    """Raise unless x, an array or a tensor, is laid out as (N, C, ...) with `least` to 5 dimensions."""
+    shape = tuple(x.shape)
+    if not least <= len(shape) <= 5:
         wanted = LAYOUTS if least == 2 else LAYOUTS.replace("(N, C), ", "")
+        advice = "add the missing axes, as in x[None]" if len(shape) < least else "merge axes with reshape"
+        raise ValueError(f"{name} has shape {shape}, wanted {wanted}: {advice}")
+    if shape[1] == 0:
+        raise ValueError(f"{name} has shape {shape}, wanted at least 1 channel on axis 1")
+
+
+def features(x: Any, num_features: int, least: int) -> None:
+    """Raise unless x is laid out as (N, num_features, ...)."""
+    layout("x", x, least)
+    if x.shape[1] != num_features:
         raise ValueError(
-            f"{name} has shape {x.shape}, wanted {wanted}: "
-            + ("add the missing axes, as in x[None]" if x.ndim < least else "merge axes with reshape")
+            f"x has shape {tuple(x.shape)} and {x.shape[1]} channels, wanted {num_features} on axis 1: "
+            "move the channels there, or make the layer with another num_features"
         )
-    if x.shape[1] == 0:
-        raise ValueError(f"{name} has shape {x.shape}, wanted at least 1 channel on axis 1")
 
 
 def inputs(x: Any, gamma: Any, beta: Any, eps: Any, least: int = 2) -> None:
@@ -76,11 +91,11 @@ def positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {value!r}, wanted a finite number above 0, such as 1e-5")
 
 
-def several(x: Array, axes: Iterable[int], whose: str, advice: str) -> None:
+def several(x: Any, axes: Iterable[int], whose: str, advice: str) -> None:
     """Raise if a statistic would be taken over one value: its variance is 0, and every output would be beta."""
-    if x.size and math.prod(x.shape[i] for i in axes) == 1:
+    if math.prod(x.shape) and math.prod(x.shape[i] for i in axes) == 1:
         raise ValueError(
-            f"x has shape {x.shape}, which leaves 1 value for {whose}, wanted at least 2: "
+            f"x has shape {tuple(x.shape)}, which leaves 1 value for {whose}, wanted at least 2: "
             f"the variance of 1 value is undefined; {advice}"
         )
 
@@ -114,3 +129,17 @@ def divisor(name: str, value: Any, channels: int) -> None:
         raise TypeError(f"{name} is {value!r}, wanted an integer that divides the {channels} channels of x")
     if value < 1 or channels % int(value):
         raise ValueError(f"{name} is {value}, wanted a divisor of x's {channels} channels: groups are equal")
+
+
+def options(num_features: Any, eps: Any, momentum: Any) -> int:
+    """Return num_features as an int, or raise unless a layer can be made with these."""
+    try:
+        number = operator.index(num_features)
+    except TypeError:
+        raise TypeError(f"num_features is {num_features!r}, wanted an integer: the size of x's axis 1") from None
+    if number < 1:
+        raise ValueError(f"num_features is {number}, wanted at least 1: the size of x's axis 1")
+    positive("eps", eps)
+    if momentum is not None:
+        fraction("momentum", momentum)
+    return number

@@ -133,8 +133,8 @@ def batch_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
     """
     x, mean, var, gamma, beta, eps, constant = cache
     check.gradient(dy, x)
-    dx, m, count = np.empty(x.shape, x.dtype.type), mean.ravel(), x.size // max(1, mean.size)
-    weight, inv = _full(gamma, 1, mean.size), 1 / np.sqrt(var.ravel() + eps)
+    dx, count = np.empty(x.shape, x.dtype.type), x.size // max(1, mean.size)
+    m, weight, inv = mean.ravel(), _full(gamma, 1, mean.size), 1 / np.sqrt(_full(var, 1, mean.size) + eps)
     dgamma, dbeta = np.empty((2, mean.size))
 
     def kernel(s: slice, dx: Array, x: Array, dy: Array) -> np.bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,15 +29,7 @@ class _Norm:
         self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool,
         bias: bool, dtype: DTypeLike,
     ) -> None:
-        try:
-            self.num_features = operator.index(num_features)
-        except TypeError:
-            raise TypeError(f"num_features is {num_features!r}, wanted an integer: the size of x's axis 1") from None
-        if self.num_features < 1:
-            raise ValueError(f"num_features is {num_features}, wanted at least 1: the size of x's axis 1")
-        check.positive("eps", eps)
-        if momentum is not None:
-            check.fraction("momentum", momentum)
+        self.num_features = check.options(num_features, eps, momentum)
         self.eps, self.momentum = eps, momentum
         self.affine, self.track_running_stats, self.bias = bool(affine), bool(track_running_stats), bool(bias)
         self.dtype = np.dtype(dtype)
@@ -74,12 +65,8 @@ class _Norm:
 
     def __call__(self, x: Array) -> Array:
         """The normalized x, of x's shape and dtype.  A call that raises leaves the layer as it was."""
-        check.batch("x", x, self._least)
-        if x.shape[1] != self.num_features:
-            raise ValueError(
-                f"x has shape {x.shape} and {x.shape[1]} channels, wanted {self.num_features} on axis 1: "
-                "move the channels there, or make the layer with another num_features"
-            )
+        check.floating("x", x)
+        check.features(x, self.num_features, self._least)
         gamma, beta = self.gamma, self.beta
         if not self.training and self.running_mean is not None and self.running_var is not None:
             mean, var = self.running_mean.copy(), self.running_var.copy()
@@ -139,7 +126,7 @@ class _Norm:
         new = {}
         for name, old in mine.items():
             value = state[name]
-            value = np.array(value.detach().cpu() if hasattr(value, "detach") else value)
+            value = np.array(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
             if name == "num_batches_tracked":
                 if value.dtype.kind not in "iu":
                     raise TypeError(f"{name} has dtype {value.dtype}, wanted an integer: the number of batches seen")
