@@ -6,7 +6,9 @@ formula printed in :func:`used_cars`, because a tutorial's example needs prices 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import importlib.util
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,10 +60,8 @@ def digits() -> Digits:
     >>> images.shape, float(images.max()), labels[:5].tolist()
     ((1797, 1, 8, 8), 1.0, [0, 1, 2, 3, 4])
     """
-    from sklearn.datasets import load_digits
-
-    data: Any = load_digits()
-    return Digits(data.images[:, None] / 16.0, data.target.astype(np.int64))
+    table = np.loadtxt(_file("data/digits.csv.gz"), delimiter=",")  # (1797, 65): the pixels, then the label
+    return Digits(table[:, :64].reshape(-1, 1, 8, 8) / 16.0, table[:, 64].astype(np.int64))
 
 
 def photo(name: str = "china", height: int = 128) -> Array:
@@ -77,9 +77,10 @@ def photo(name: str = "china", height: int = 128) -> Array:
         raise ValueError(f"no photo {name!r}: want 'china' or 'flower'")
     if not 1 <= height <= 427:
         raise ValueError(f"height = {height} pixels: want 1 to 427")
-    from sklearn.datasets import load_sample_image
+    from PIL import Image  # comes with Matplotlib
 
-    pixels = load_sample_image(f"{name}.jpg").astype(np.float64) / 255
+    with Image.open(_file(f"images/{name}.jpg")) as image:
+        pixels = np.asarray(image, dtype=np.float64) / 255
     width = round(height * 640 / 427)
     return _tiles(_tiles(pixels, 0, height), 1, width).transpose(2, 0, 1)
 
@@ -97,6 +98,19 @@ def patches(size: int, n: int = 1797, seed: int = 0) -> Array:
     which, top, left = (random.integers(end, size=n) for end in (2, 214 - size, photos.shape[2] - size + 1))
     window = np.arange(size)
     return photos[which[:, None, None], (top[:, None] + window)[:, :, None], (left[:, None] + window)[:, None]][:, None]
+
+
+def _file(path: str) -> Path:
+    """A data file of scikit-learn, or its copy in this package's wheel where scikit-learn is not installed.
+
+    scikit-learn itself is never imported: that takes a second, and it does not run in every browser.
+    """
+    found = importlib.util.find_spec("sklearn")
+    folders = [Path(folder) / "datasets" for folder in (found and found.submodule_search_locations) or []]
+    for folder in (*folders, Path(__file__).parent / "_data"):
+        if (folder / path).exists():
+            return folder / path
+    raise ModuleNotFoundError("the digits and the photos come with scikit-learn: pip install scikit-learn")
 
 
 def _tiles(pixels: Array, axis: int, count: int) -> Array:
