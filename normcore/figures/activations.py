@@ -55,8 +55,8 @@ def draw_spread(sizes: Mapping[float, Array], theory: bool = False) -> Figure:
     fig.legend(title="initial gain", loc="outside upper center", ncols=len(sizes))
     depth = len(layers)
     return fig.describe(
-        f"The size of the values of each layer against its depth, on a logarithmic axis: a straight line for every initial gain. "
-        f"At layer {depth}, {'; '.join(said)}.",
+        "The size of the values of each layer against its depth, on a logarithmic axis: a straight line for "
+        f"every initial gain. At layer {depth}, {'; '.join(said)}.",
         f"size at layer {depth}: {'; '.join(said)}",
     )
 
@@ -77,18 +77,20 @@ def draw_growth(gains: Array, measured: Array, half: Array) -> Figure:
     said = "; ".join(f"{name(g)}: {m:.3f} ± {h:.3f}" for g, m, h in zip(gains, measured, half, strict=True))
     off = np.abs(measured / (gains**2 / 2) - 1).max()
     return fig.describe(
-        f"The factor by which the mean square grows from layer to layer, against the initial gain. Measured points lie on the "
-        f"parabola gain²/2, which crosses 1 at gain 1.41. {said}.",
+        "The factor by which the mean square grows from layer to layer, against the initial gain. Measured points "
+        f"lie on the parabola gain²/2, which crosses 1 at gain 1.41. {said}.",
         f"theory and measurement differ by at most {100 * off:.1f}%",
     )
 
 
 @picture
-def draw_depth(runs: Mapping[tuple[int, float, str], tuple[Array, Array]], depth: int, gain: float, norm: str) -> Figure:
+def draw_depth(
+    runs: Mapping[tuple[int, float, str], tuple[Array, Array]], depth: int, gain: float, norm: str
+) -> Figure:
     """Sizes of activations and of gradients by layer, for one depth, gain and norm.
 
-    ``runs[depth, gain, norm]`` holds two arrays (repeats, depth): what enters the ReLU of each layer, and ∂L/∂z of each layer's
-    convolution, when a random gradient of size 1 is sent in at the top.
+    ``runs[depth, gain, norm]`` holds two arrays (repeats, depth): what enters the ReLU of each layer, and ∂L/∂z
+    of each layer's convolution, when a random gradient of size 1 is sent in at the top.
     """
     forward, backward = (np.exp(np.log(values).mean(0)) for values in runs[depth, gain, norm])
     layers = np.arange(1, depth + 1)
@@ -108,15 +110,15 @@ def draw_depth(runs: Mapping[tuple[int, float, str], tuple[Array, Array]], depth
         f"gradient {scientific(backward[-1])} at layer {depth}, {scientific(backward[0])} at layer 1"
     )
     return fig.describe(
-        f"Two panels over the layers of a network of depth {depth}, initial gain {name(gain)}, norm: {norm}. Left the size of the "
-        f"values, right the size of the gradient, both on logarithmic axes. {said}.",
+        f"Two panels over the layers of a network of depth {depth}, initial gain {name(gain)}, norm: {norm}. "
+        f"Left the size of the values, right the size of the gradient, both on logarithmic axes. {said}.",
         said,
     )
 
 
 @picture
 def draw_difference(shares: Mapping[str, Array]) -> Figure:
-    """How much of a layer's size differs from image to image; ``shares`` holds an array (repeats, depth) for each norm."""
+    """How much of a layer's size differs from image to image; ``shares``: an array (repeats, depth) for each norm."""
     fig, ax = figure(2.9)
     said = []
     for (label, values), (color, marker) in zip(shares.items(), LINES, strict=False):
@@ -128,7 +130,7 @@ def draw_difference(shares: Mapping[str, Array]) -> Figure:
     ax.set(xlabel="layer", ylabel="share that differs\nbetween images", ylim=(0, 1.05))
     fig.legend(loc="outside upper center", ncols=len(shares))
     return fig.describe(
-        "The share of a layer's size that differs from image to image, against depth; bands reach from the lowest to the highest "
-        f"repeat. {'; '.join(said)}.",
+        "The share of a layer's size that differs from image to image, against depth; bands reach from the lowest "
+        f"to the highest repeat. {'; '.join(said)}.",
         "; ".join(said),
     )

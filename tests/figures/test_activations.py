@@ -1,0 +1,74 @@
+"""The pictures of the chapter ``activations``, at the ends of their dials."""
+
+import numpy as np
+import pytest
+
+from normcore.figures.activations import draw_depth, draw_difference, draw_growth, draw_spread, name
+
+GAINS = (1 / np.sqrt(3), np.sqrt(2), 2.0)
+
+
+def geometric(first, factor, depth, repeats=2):
+    return np.tile(first * factor ** np.arange(depth), (repeats, 1))
+
+
+@pytest.mark.parametrize(("gain", "said"), [(1 / np.sqrt(3), "0.58"), (np.sqrt(2), "1.41"), (1.0, "1"), (2.0, "2")])
+def test_a_gain_is_named_with_at_most_two_decimals(gain, said):
+    assert name(gain) == said
+
+
+def test_spread_draws_one_line_a_gain_and_says_where_it_ends():
+    sizes = {gain: geometric(1.0, gain / np.sqrt(2), 21) for gain in GAINS}
+    fig = draw_spread(sizes)
+    lines = fig.axes[0].get_lines()
+    assert len(lines) == 3
+    np.testing.assert_allclose(lines[2].get_ydata()[-1], 2**10)
+    assert fig.axes[0].get_yscale() == "log"
+    assert fig.numbers.endswith("gain 1.41: 1.0; gain 2: 1\u202f024")
+    assert "gain 0.58: 1.7×10⁻⁸" in fig.numbers
+
+
+def test_theory_lies_on_a_measurement_that_obeys_it():
+    lines = draw_spread({2.0: geometric(3.0, np.sqrt(2), 10)}, theory=True).axes[0].get_lines()
+    np.testing.assert_allclose(lines[0].get_ydata(), lines[1].get_ydata())
+
+
+def test_growth_states_the_largest_difference_to_the_law():
+    gains = np.array(GAINS)
+    fig = draw_growth(gains, gains**2 / 2 * [1, 1, 1.03], np.full(3, 0.05))
+    assert fig.numbers == "theory and measurement differ by at most 3.0%"
+    assert "1.41: 1.000 ± 0.050" in fig.alt
+
+
+RUNS = {
+    (depth, gain, norm): (
+        geometric(1.0, gain / np.sqrt(2) if norm == "none" else 1, depth),
+        geometric(1.0, gain / np.sqrt(2) if norm == "none" else 1.2, depth)[:, ::-1] / gain,
+    )
+    for depth in (5, 40)
+    for gain in (GAINS[0], GAINS[2])
+    for norm in ("none", "batch")
+}
+
+
+@pytest.mark.parametrize(("depth", "gain", "norm"), RUNS)
+def test_depth_shows_both_panels_for_every_position(depth, gain, norm):
+    fig = draw_depth(RUNS, depth=depth, gain=gain, norm=norm)
+    forward, backward = (ax.get_lines()[-1].get_ydata() for ax in fig.axes)
+    assert len(forward) == len(backward) == depth
+    np.testing.assert_allclose(forward[-1], (gain / np.sqrt(2)) ** (depth - 1) if norm == "none" else 1)
+    for ax, values in zip(fig.axes, (forward, backward), strict=True):
+        low, high = ax.get_ylim()
+        assert low <= values.min() and values.max() <= high
+    assert f"at layer {depth}" in fig.numbers and f"norm: {norm}" in fig.alt
+
+
+def test_every_dial_moves_picture_and_numbers():
+    drawn = [draw_depth(RUNS, *position) for position in RUNS]
+    assert len({fig.numbers for fig in drawn}) == len({fig.to_svg() for fig in drawn}) == len(RUNS)
+
+
+def test_difference_names_both_ends():
+    fig = draw_difference({"none": np.array([[0.8, 0.4], [0.6, 0.2]]), "batch": np.array([[0.8, 0.9], [0.6, 0.9]])})
+    assert fig.numbers == "none 0.70 at layer 1, 0.30 at layer 2; batch 0.70 at layer 1, 0.90 at layer 2"
+    assert len(fig.axes[0].get_lines()) == 2
