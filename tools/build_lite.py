@@ -1,6 +1,6 @@
 """Build the live notebooks, JupyterLite with Python in the browser, into a book that has been built.
 
-``python tools/build_lite.py _build/html`` takes the chapters from ``_build/notebooks/lite`` and writes
+``python tools/build_lite.py _build/html WHEEL`` takes the chapters from ``_build/notebooks/lite`` and writes
 ``_build/html/lite``.  Runs in the environment of lite/requirements.txt; everything it keeps is in .cache/lite.
 """
 
@@ -16,18 +16,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache" / "lite"
 APPS = ["notebooks", "lab"]
+NEEDS = ["--needs", "matplotlib", "--needs", "ipywidgets", "--needs", "tqdm"]  # what the book uses beside NumPy
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("site", type=Path, help="the built book, _build/html")
-    site = parser.parse_args().site.resolve()
+    parser.add_argument("wheel", type=Path, help="the package's wheel, of tools/wheel.py")
+    options = parser.parse_args()
+    site = options.site.resolve()
     notebooks = sorted((site.parent / "notebooks" / "lite").glob("*.ipynb"))
     if not notebooks:
         sys.exit(f"no notebooks in {site.parent / 'notebooks' / 'lite'}: build the book first (make book)")
 
-    wheel = build_wheel()
-    distribution = python_for_browser(wheel)
+    distribution = python_for_browser(options.wheel.resolve())
     folder = CACHE / "folder"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "files").mkdir(parents=True)
@@ -46,14 +48,6 @@ def main():
     print(f"{len(notebooks)} live notebooks, {size / 1e6:.0f} MB in {out}")
 
 
-def build_wheel():
-    """The package with its data, for an environment that has no scikit-learn."""
-    folder = CACHE / "wheel"
-    shutil.rmtree(folder, ignore_errors=True)
-    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, ROOT)
-    return next(folder.glob("*.whl"))
-
-
 def python_for_browser(wheel):
     """Folder with Pyodide, checked file by file; made again only when the pins or the package have changed."""
     recipe = ROOT / "tools" / "pyodide_dist.py"
@@ -61,7 +55,7 @@ def python_for_browser(wheel):
     if not folder.exists():
         for old in CACHE.glob("pyodide-*"):
             shutil.rmtree(old)
-        run(sys.executable, recipe, folder, "--wheel", wheel, "--cache", ROOT / ".cache" / "pyodide")
+        run(sys.executable, recipe, folder, "--wheel", wheel, *NEEDS, "--cache", ROOT / ".cache" / "pyodide")
     return folder
 
 

@@ -44,6 +44,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--wheel", type=Path, action="append", default=[], help="a pure-Python wheel to add")
+    parser.add_argument("--needs", action="append", default=[], help="a package to load with these wheels")
     parser.add_argument("--archive", type=Path, default=os.environ.get("PYODIDE_ARCHIVE"), help="pyodide-*.tar.bz2")
     parser.add_argument("--cache", type=Path, default=Path(".cache/pyodide"))
     options = parser.parse_args()
@@ -55,8 +56,11 @@ def main():
     lock = core(part, options.cache)
     packages = closure(lock)
     compiled(part, packages, options.cache, options.archive)
-    extra = pure(part, packages, options.cache) + [copy(wheel, part) for wheel in options.wheel]
-    lock["packages"] = checked(part, packages | {one["name"]: one for one in map(entry, extra)})
+    extra = [entry(wheel) for wheel in pure(part, packages, options.cache)]
+    own = [entry(copy(wheel, part)) for wheel in options.wheel]
+    for one in own:
+        one["depends"] = sorted({*one["depends"], *options.needs})
+    lock["packages"] = checked(part, packages | {one["name"]: one for one in extra + own})
     (part / "pyodide-lock.json").write_text(json.dumps(lock, indent=1) + "\n")
     shutil.rmtree(options.out, ignore_errors=True)
     part.rename(options.out)
