@@ -1,1 +1,166 @@
-//
+// One line in the corner of a live notebook: what is being waited for, and, when something is in the way, what it is
+// and what to do. JupyterLite itself shows little of either.
+(() => {
+  "use strict";
+
+  const SIZE = "27 MB";
+  const ELSEWHERE = "You can download the notebook on the chapter's page and run it on your computer.";
+  const SAY = {
+    file: "These notebooks need a web server. In the folder of this site run “python -m http.server”, then open http://localhost:8000/ in your browser.",
+    wasm: `Python cannot start: WebAssembly is switched off in this window (some private or locked-down windows do that). Try an ordinary window. ${ELSEWHERE}`,
+    worker: "This window does not allow service workers; private windows often do not. The chapter runs, but files it writes cannot be read back, and your changes are gone when you close the window.",
+    blocked: `Python could not be downloaded: the connection is gone, or something blocks it. Reload the page to try again. ${ELSEWHERE}`,
+    full: "This browser has no storage left for this site. The chapter runs, but your changes cannot be kept: download the notebook (File ▸ Download) before you close the window.",
+    slow: `Python is still not there after two minutes. A slow connection may need longer; reload the page if nothing moves. ${ELSEWHERE}`,
+    old: "The book has changed since your last visit, and this is the new edition. What you changed in the old one is still in this browser:",
+  };
+
+  const box = document.createElement("div");
+  box.id = "nc-status";
+  box.setAttribute("role", "status");
+  box.style.cssText =
+    "position:fixed;right:1rem;bottom:1rem;z-index:10000;max-width:26rem;display:grid;gap:.5rem;" +
+    "font:15px/1.4 system-ui,sans-serif";
+  const line = (text, kind) => {
+    const note = document.createElement("div");
+    note.className = `nc-${kind}`;
+    note.style.cssText =
+      "background:#1b3a57;color:#fff;padding:.6rem .9rem;border-radius:6px;box-shadow:0 1px 6px #0006";
+    note.textContent = text;
+    box.append(note);
+    return note;
+  };
+  const close = (note) => {
+    const button = document.createElement("button");
+    button.textContent = "Close";
+    button.style.cssText = "margin-left:.75rem;font:inherit";
+    button.onclick = () => note.remove();
+    note.append(button);
+  };
+  const said = new Set();
+  const warn = (kind) => {
+    if (said.has(kind)) return undefined;
+    said.add(kind);
+    const note = line(SAY[kind], kind);
+    close(note);
+    return note;
+  };
+
+  const start = () => {
+    document.body.append(box);
+    if (location.protocol === "file:") return warn("file");
+    if (typeof WebAssembly !== "object") return warn("wasm");
+    storage();
+    oldCopies();
+    worker();
+    return python();
+  };
+
+  // ---- Python ----
+
+  const python = () => {
+    const began = Date.now();
+    const note = line("", "progress");
+    const bar = document.createElement("progress");
+    bar.style.cssText = "width:100%;display:block";
+    const text = document.createElement("span");
+    note.append(text, bar);
+    let running = true;
+    const end = () => {
+      running = false;
+      clearInterval(clock);
+      note.remove();
+    };
+    const tick = () => {
+      const seconds = Math.round((Date.now() - began) / 1000);
+      text.textContent = `Starting Python in your browser: ${seconds} s. The first time it downloads ${SIZE}.`;
+      if (seconds > 120) warn("slow");
+      const session = window.jupyterapp?.shell?.currentWidget?.sessionContext?.session;
+      if (session?.kernel?.status === "idle") {
+        end();
+        const ready = line("Python is ready. Shift+Enter runs a cell; Run ▸ Run All Cells runs the chapter.", "ready");
+        setTimeout(() => ready.remove(), 8000);
+      }
+    };
+    const clock = setInterval(tick, 500);
+    tick();
+    // a download that fails inside of the worker is not reported anywhere: ask for the same file from here
+    const core = new URL("../static/pyodide/pyodide.asm.wasm", location.href);
+    const blocked = () => {
+      if (!running) return;
+      end();
+      warn("blocked");
+    };
+    fetch(core, { method: "HEAD" }).then((answer) => answer.ok || blocked(), blocked);
+    window.addEventListener("offline", blocked);
+  };
+
+  // ---- service worker, storage ----
+
+  const worker = () => {
+    if (!navigator.serviceWorker) return warn("worker");
+    const ready = navigator.serviceWorker.ready;
+    const late = new Promise((_, refuse) => setTimeout(refuse, 20000));
+    return Promise.race([ready, late]).catch(() => warn("worker"));
+  };
+
+  const storage = async () => {
+    const isFull = (error) => /Quota/.test(`${error?.name} ${error?.message}`) && warn("full");
+    window.addEventListener("unhandledrejection", (event) => isFull(event.reason));
+    try {
+      localStorage.setItem("nc-room", "x".repeat(10000));
+      localStorage.removeItem("nc-room");
+      const { quota, usage } = await navigator.storage.estimate();
+      if (quota - usage < 5e6) warn("full");
+    } catch (error) {
+      if (!isFull(error)) warn("worker");
+    }
+  };
+
+  // ---- copies of an older edition ----
+
+  const settings = () => JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "{}");
+
+  const current = async () => {
+    const own = settings().contentsStorageName;
+    if (own) return own;
+    const answer = await fetch(new URL("../jupyter-lite.json", location.href));
+    return (await answer.json())["jupyter-config-data"].contentsStorageName;
+  };
+
+  const oldCopies = async () => {
+    if (!indexedDB?.databases) return;
+    const now = await current();
+    const names = (await indexedDB.databases()).map((one) => one.name);
+    const old = names.filter((name) => /^normcore-[0-9a-f]{10}$/.test(name) && name !== now);
+    const files = (await Promise.all(old.map(read))).flat().filter((file) => file?.type === "notebook");
+    if (!files.length) return;
+    const note = warn("old");
+    for (const file of files) {
+      const link = document.createElement("a");
+      const body = new Blob([JSON.stringify(file.content, null, 1)], { type: "application/json" });
+      link.href = URL.createObjectURL(body);
+      link.download = `my-${file.name}`;
+      link.textContent = file.name;
+      link.style.cssText = "color:#fff;display:block;text-decoration:underline";
+      note.append(link);
+    }
+  };
+
+  const read = (name) =>
+    new Promise((done) => {
+      const opening = indexedDB.open(name);
+      opening.onerror = () => done([]);
+      opening.onsuccess = () => {
+        const base = opening.result;
+        const finish = (found) => (base.close(), done(found));
+        if (!base.objectStoreNames.contains("files")) return finish([]);
+        const all = base.transaction("files").objectStore("files").getAll();
+        all.onsuccess = () => finish(all.result);
+        all.onerror = () => finish([]);
+      };
+    });
+
+  if (document.body) start();
+  else document.addEventListener("DOMContentLoaded", start);
+})();

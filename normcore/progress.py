@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -20,4 +21,6 @@ def progress(items: Iterable[T], label: str = "") -> Iterable[T]:
         from tqdm.auto import tqdm
     except ImportError:
         return items
+    if sys.platform == "emscripten":
+        tqdm.monitor_interval = 0  # the monitor is a thread, and a browser's Python has none
     return tqdm(items, desc=label, delay=2, leave=False)  # type: ignore[no-any-return]
