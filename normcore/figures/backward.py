@@ -79,15 +79,18 @@ def three_values(turn: float, out: float) -> tuple[Array, Array, Array]:
 
 
 @picture
-def draw_geometry(turn: float, out: float) -> Figure:
-    """Where the gradient of three values can point: dy, its shadow in the plane of mean zero, dx along the circle."""
-    xhat, dy, dx = three_values(turn, out)
+def draw_geometry(turn: float, dy: str) -> Figure:
+    """Where the gradient of three values can point: dy, its shadow in the plane of mean zero, dx along the circle.
+
+    ``turn`` is the angle from x̂ to dy in degrees; dy lies ``"in the plane"`` or sticks ``"out of the plane"``.
+    """
+    xhat, given, dx = three_values(turn, {"in the plane": 0.0, "out of the plane": 0.9}[dy])
     fig, panels = figure(2.9, columns=2)
     angles = np.deg2rad(np.linspace(0, 360, 61))
     ring = np.sqrt(3) * np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
     along = np.array([-xhat[1], xhat[0], 0]) / np.linalg.norm(xhat)  # the tangent of the circle where x̂ ends
     corner = xhat + 0.22 * np.array([along, along - xhat / np.sqrt(3), -xhat / np.sqrt(3)])
-    shadow = dy * [1, 1, 0]
+    shadow = given * [1, 1, 0]
     for ax, tilted in zip(panels, (True, False), strict=True):
         view = np.array([[1, 0], [0, 0.42], [0, 0.9]]) if tilted else np.eye(3, 2)
         ax.plot(*(ring @ view).T, color=GRAY, linewidth=1.2)
@@ -95,10 +98,10 @@ def draw_geometry(turn: float, out: float) -> Figure:
         if tilted:
             ax.annotate("(1, 1, 1)", (0, 0), (0, 2.1), ha="center", va="bottom",
                         arrowprops={"arrowstyle": "<|-", "color": GRAY, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0})
-        stops = np.array([dy, shadow, dx] if tilted else [shadow, dx])
+        stops = np.array([given, shadow, dx] if tilted else [shadow, dx])
         ax.plot(*((xhat + stops) @ view).T, ":", color=INK, linewidth=1.3)
         for tail, arrow, color, width in (
-            (0 * xhat, xhat, BLUE, 2.0), (xhat, dy if tilted else shadow, ORANGE, 3.6), (xhat, dx, GREEN, 1.8)
+            (0 * xhat, xhat, BLUE, 2.0), (xhat, given if tilted else shadow, ORANGE, 3.6), (xhat, dx, GREEN, 1.8)
         ):
             start, end = tail @ view, (tail + arrow) @ view
             if np.linalg.norm(arrow) < 0.05:
@@ -112,13 +115,13 @@ def draw_geometry(turn: float, out: float) -> Figure:
     for color, name in ((BLUE, "x̂"), (ORANGE, "dy"), (GREEN, "dx")):
         panels[1].plot([], [], color=color, label=name)
     fig.legend(loc="outside lower center", ncols=3)
-    kept = np.linalg.norm(dx) / np.linalg.norm(dy)
+    kept = np.linalg.norm(dx) / np.linalg.norm(given)
     ones, radial = float(np.sqrt(3) * dx[2]), float(dx @ xhat)
     return fig.describe(
         "Three values as arrows, seen at an angle and from above. x̂ ends on a circle in the plane of mean zero. The "
-        f"arrow dy begins there, turned {turn:.0f} degrees from x̂ and {'out of' if out else 'in'} the plane. Dotted "
+        f"arrow dy begins there, turned {turn:.0f} degrees from x̂ and {dy}. Dotted "
         f"lines drop it onto the plane, then onto the circle's tangent; what is left is dx, {100 * kept:.0f}% as long.",
-        f"dy turned by {turn:.0f}°, {'out of' if out else 'in'} the plane: dx is {100 * kept:.0f}% as long as dy; "
+        f"dy turned by {turn:.0f}°, {dy}: dx is {100 * kept:.0f}% as long as dy; "
         f"dx·1 = {_tiny(ones)}, dx·x̂ = {_tiny(radial)}",
     )
 

@@ -63,10 +63,10 @@ def test_dx_is_the_tangent_part_of_dy(turn, out):
 
 
 def test_geometry_says_how_much_of_dy_is_left():
-    assert "dx is 0% as long as dy; dx·1 = 0, dx·x̂ = 2×10⁻⁵" in draw_geometry(0, 0).numbers
-    assert "dx is 100% as long" in draw_geometry(90, 0).numbers
-    assert "dx is 77% as long" in draw_geometry(90, 0.9).numbers
-    assert "out of the plane" in draw_geometry(330, 0.9).alt
+    assert "dx is 0% as long as dy; dx·1 = 0, dx·x̂ = 2×10⁻⁵" in draw_geometry(0, "in the plane").numbers
+    assert "dx is 100% as long" in draw_geometry(90, "in the plane").numbers
+    assert "dx is 77% as long" in draw_geometry(90, "out of the plane").numbers
+    assert "out of the plane" in draw_geometry(330, "out of the plane").alt
 
 
 def test_step_sizes_name_the_best_step():
