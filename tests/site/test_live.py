@@ -1,0 +1,190 @@
+"""The live notebooks in a browser: every chapter runs to its end there, and what can go wrong is said.
+
+Runs where `make site` has built ``lite/``.  CHAPTERS="scaling axes" picks chapters; `make live-test` runs all.
+"""
+
+import gzip
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SITE = Path(os.environ.get("SITE", ROOT / "_build" / "html")).resolve()
+LITE = SITE / "lite"
+CHAPTERS = os.environ.get("CHAPTERS", "").split() or sorted(path.stem for path in (LITE / "files").glob("*.ipynb"))
+SAID_IN = ["book/_ext/live.py", "lite/status.js", "book/run.md"]
+
+pytestmark = pytest.mark.skipif(not LITE.exists(), reason="no live notebooks in this site: `make site` builds them")
+
+KERNEL_IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+CODE_CELLS = """[...jupyterapp.shell.currentWidget.content.widgets].filter(c => c.model.type === 'code')"""
+ALL_RUN = f"() => {CODE_CELLS}.every(c => c.model.executionCount || !c.model.sharedModel.source.trim())"
+OUTPUTS = f"""() => {CODE_CELLS}.map(c => ({{
+  source: c.model.sharedModel.source,
+  outputs: [...Array(c.model.outputs.length).keys()].map(i => c.model.outputs.get(i).toJSON())}}))"""
+
+
+@pytest.fixture
+def lite(visit):
+    """lite(chapter, prepare=..., **options of the context) -> Visit of that live notebook."""
+
+    def open_chapter(chapter, prepare=lambda page: None, **options):
+        tour = visit(**options)
+        tour.sizes = {}
+        tour.page.context.on("request", tour._request)  # those of Python's own worker, too
+        tour.page.context.on("response", lambda r: tour.sizes.update({r.url: r.headers.get("content-type", "")}))
+        prepare(tour.page)
+        tour.page.goto(f"{tour.url}lite/notebooks/index.html?path={chapter}.ipynb")
+        return tour
+
+    return open_chapter
+
+
+def run_all(page):
+    page.wait_for_function(KERNEL_IDLE, timeout=120_000)
+    page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_function(ALL_RUN, timeout=600_000)
+    page.wait_for_function(KERNEL_IDLE, timeout=600_000)
+    return page.evaluate(OUTPUTS)
+
+
+def elsewhere(tour):
+    """Requests that left this host; JupyterLite's own worker answers the one to /api/ before it goes anywhere."""
+    answered = r"http://127\.0\.0\.1:\d+/api/service-worker-heartbeat"
+    return [url for url in tour.elsewhere if not re.fullmatch(answered, url)]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_chapter_runs_to_its_end(lite, chapter):
+    tour = lite(chapter)
+    cells = run_all(tour.page)
+    for cell in cells:
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error", "\n".join([cell["source"], *output["traceback"]])
+            assert output.get("name") != "stderr", f"{cell['source']}\n{output['text']}"
+    sentence = "which does not run in a browser: skipped"
+    assert all(sentence in json.dumps(c["outputs"]) for c in cells if sentence in c["source"])
+    dials = tour.page.locator(".nc-explore :is(.noUi-handle, .widget-toggle-button:not(.mod-active))")
+    if "explore(" in "".join(cell["source"] for cell in cells):
+        move_a_dial(tour.page, dials.first)
+    assert not elsewhere(tour)
+    assert not tour.missing
+
+
+def move_a_dial(page, dial):
+    explorer = page.locator(".nc-explore").first
+    explorer.scroll_into_view_if_needed()
+    shown = "e => [...e.querySelectorAll('.nc-figure')].filter(f => f.getClientRects().length).map(f => f.outerHTML)[0]"
+    before = explorer.evaluate(shown)
+    assert before
+    dial.focus()
+    slider = dial.get_attribute("role") == "slider"
+    at_end = slider and dial.get_attribute("aria-valuenow") == dial.get_attribute("aria-valuemax")
+    page.keyboard.press(("ArrowLeft" if at_end else "ArrowRight") if slider else "Space")
+    moved = f"([e, old]) => ({shown})(e) !== old"
+    page.wait_for_function(moved, arg=[explorer.element_handle(), before], timeout=5_000)
+
+
+def test_nothing_is_loaded_before_the_click_and_the_size_is_true(visit):
+    """The control in the page; its size counts text compressed, as web servers send it."""
+    chapter = CHAPTERS[0]
+    page_name = next(p.relative_to(SITE) for p in SITE.rglob(f"{chapter}.html") if "lite" not in p.parts).as_posix()
+    tour = visit()
+    loaded = []
+    tour.page.context.on("response", lambda r: loaded.append(r.url) if "/lite/" in r.url else None)
+    page = tour.open(page_name)
+    page.wait_for_timeout(500)
+    assert not loaded
+    button = page.locator("a.btn-live-button")
+    assert f"lite/notebooks/index.html?path={chapter}.ipynb" in button.get_attribute("href")
+    control = page.locator("details.nc-live")
+    control.locator("summary").click()
+    frame = page.frame_locator("details.nc-live iframe")
+    frame.locator("#nc-status progress").wait_for(timeout=60_000)
+    inner = next(f for f in page.frames if "/lite/notebooks/" in f.url)
+    inner.wait_for_function(KERNEL_IDLE, timeout=120_000)
+    frame.locator("#nc-status .nc-ready").wait_for(timeout=5_000)
+    inner.evaluate(f"() => {{ const c = {CODE_CELLS}; jupyterapp.commands.execute('notebook:run-all-cells'); }}")
+    inner.wait_for_function(ALL_RUN, timeout=600_000)
+    files = {LITE / url.partition("/lite/")[2].partition("?")[0] for url in loaded}
+    total = sum(on_the_wire(path) for path in files if path.is_file()) / 1e6
+    for name in SAID_IN:
+        said = [int(one) for one in re.findall(r"(\d+) MB", (ROOT / name).read_text("utf8"))]
+        assert said and all(abs(one - total) <= 0.1 * total for one in said), f"{name}: {said}, it was {total:.1f} MB"
+    assert not elsewhere(tour)
+
+
+def on_the_wire(path):
+    data = path.read_bytes()
+    compresses = path.suffix in (".js", ".mjs", ".wasm", ".json", ".css", ".html", ".svg", ".ipynb")
+    return len(gzip.compress(data)) if compresses else len(data)
+
+
+# ---- what can go wrong, each with a sentence ----
+
+
+def says(tour, kind, *words):
+    note = tour.page.locator(f"#nc-status .nc-{kind}")
+    note.wait_for(timeout=60_000)
+    for word in words:
+        assert word in note.inner_text()
+
+
+def test_without_webassembly(lite):
+    tour = lite(CHAPTERS[0], lambda page: page.add_init_script("delete window.WebAssembly"))
+    says(tour, "wasm", "WebAssembly", "download the notebook")
+
+
+def test_without_service_workers(lite):
+    """As in a private window: a warning, and the chapter runs all the same."""
+    hide = "Object.defineProperty(Navigator.prototype, 'serviceWorker', {get: () => undefined})"
+    tour = lite(CHAPTERS[0], lambda page: page.add_init_script(hide))
+    says(tour, "worker", "service workers", "your changes are gone")
+    run_all(tour.page)
+
+
+def test_with_a_blocked_download(lite):
+    tour = lite(CHAPTERS[0], lambda page: page.context.route("**/pyodide.asm.wasm", lambda route: route.abort()))
+    says(tour, "blocked", "could not be downloaded", "Reload")
+
+
+def test_with_no_storage_left(lite):
+    full = "navigator.storage.estimate = async () => ({quota: 1e8, usage: 1e8})"
+    tour = lite(CHAPTERS[0], lambda page: page.add_init_script(full))
+    says(tour, "full", "no storage left", "download the notebook")
+
+
+def test_an_old_copy_is_neither_shown_nor_lost(visit):
+    """A reader changed an older edition: the new one opens, and the old changes can be saved."""
+    tour = visit()
+    chapter = CHAPTERS[0]
+    tour.page.goto(tour.url + "lite/status.js")  # any address of this host
+    tour.page.evaluate(
+        """name => new Promise((done, fail) => {
+          const opening = indexedDB.open('normcore-0123456789', 1);
+          opening.onupgradeneeded = () => opening.result.createObjectStore('files');
+          opening.onerror = fail;
+          opening.onsuccess = () => {
+            const write = opening.result.transaction('files', 'readwrite');
+            const file = {name, path: name, type: 'notebook', content: {cells: [], metadata: {mine: true}}};
+            write.objectStore('files').put(file, name);
+            write.oncomplete = () => (opening.result.close(), done());
+          };
+        })""",
+        f"{chapter}.ipynb",
+    )
+    tour.page.goto(f"{tour.url}lite/notebooks/index.html?path={chapter}.ipynb")
+    says(tour, "old", "new edition", f"{chapter}.ipynb")
+    tour.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
+    with tour.page.expect_download() as download:
+        tour.page.locator("#nc-status .nc-old a").click()
+    assert json.loads(download.value.path().read_text())["metadata"] == {"mine": True}
+
+
+def test_the_name_of_the_storage_follows_the_content():
+    settings = json.loads((LITE / "jupyter-lite.json").read_text())["jupyter-config-data"]
+    assert re.fullmatch(r"normcore-[0-9a-f]{10}", settings["contentsStorageName"])
+    assert settings["litePluginSettings"]["@jupyterlite/pyodide-kernel-extension:kernel"]["disablePyPIFallback"] is True
