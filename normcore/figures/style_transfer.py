@@ -70,8 +70,8 @@ def draw_mix(
     off = 100 * np.mean((result < 0) | (result > 1))
     said = f"mean {means}; histograms {away:.0f} levels from the {style}'s; {off:.0f}% of the values outside 0…1"
     return fig.describe(
-        f"The {content} with {100 * mix:.0f}% of the channel statistics of the {style}. Below, the histogram of each of "
-        f"its channels over that of the {style}. {said}.",
+        f"The {content} with {100 * mix:.0f}% of the channel statistics of the {style}. Below, the histogram of each "
+        f"of its channels over that of the {style}. {said}.",
         said,
     )
 
@@ -94,8 +94,8 @@ def draw_distances(before: Array, after: Array) -> Figure:
     ax.set(ylabel="distance of histograms\n(gray levels)", xlim=(-0.5, 2.5), ylim=(0, None))
     fig.legend(loc="outside upper center", ncols=2)
     return fig.describe(
-        f"Distance between the histograms of two crops, for each color channel; small marks are the {len(before)} pairs, "
-        f"large ones their means. The transfer makes it smaller, not zero: {'; '.join(said)}.",
+        f"Distance between the histograms of two crops, for each color channel; small marks are the {len(before)} "
+        f"pairs, large ones their means. The transfer makes it smaller, not zero: {'; '.join(said)}.",
         "; ".join(said),
     )
 
