@@ -85,7 +85,7 @@ def draw_box(x: Array, layer: str, sample: int, channel: int) -> Figure:
     """The box (N, C, H, W); filled are the cells whose average the layer uses for the map (sample, channel)."""
     n, c, h, w = shape = x.shape
     mask = averaged(layer, (n, c, h, w), sample, channel)
-    fig, ax = figure(3.3)
+    fig, ax = figure(2.55)
     for i in range(n):
         for y, z in ((0, 0), (0, w), (h, w), (h, 0)):  # the edges that make the sheets a box
             ends = np.array([_corner(shape, i, 0, y, z), _corner(shape, i, c - 1, y, z)])
@@ -98,7 +98,7 @@ def draw_box(x: Array, layer: str, sample: int, channel: int) -> Figure:
     picked = _outline(shape, sample, channel, height=h, width=w)
     _polygons(ax, [picked], facecolor="none", edgecolor=ORANGE, linewidth=3, zorder=4)
     for j in range(c):
-        ax.text(*(_corner(shape, 0, j, h / 2, 0) - [0.5, 0]), f"channel {j}", ha="right", va="center")
+        ax.text(-0.35, _corner(shape, 0, j, h / 2, 0)[1], f"channel {j}", ha="right", va="center")
     ax.text(*_corner(shape, n - 1, 0, -0.5, w / 2), "W →", ha="center", va="bottom")
     ax.text(*_corner(shape, n - 1, 0, h / 2 + 0.2, w + 0.45), "↙ H", ha="left", va="center")
     ax.set(aspect="equal")

@@ -1,0 +1,154 @@
+"""Pictures of the chapter ``batch-norm``: one mean and one variance for a channel of the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from normcore.figures.instance_norm import show, visible
+from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, picture_only, scientific
+from normcore.functional import batch_norm, instance_norm
+
+Array = npt.NDArray[np.float64]
+
+
+@picture
+def draw_company(photo: Array, others: Mapping[str, Array], company: str) -> Figure:
+    """A photo (3, H, W) alone or with one other in the batch; below, what batch norm makes of both.
+
+    Parameters
+    ----------
+    others
+        The photos (3, H, W) that may keep it company, by name; a company that is not in here means that it is alone.
+    """
+    batch = np.stack([photo, others[company]] if company in others else [photo])
+    y = batch_norm(batch)[0]
+    alone = instance_norm(photo[None])[0][0]
+    away = float(np.sqrt(np.mean((y[0] - alone) ** 2)))
+    mean = round(float(y[0].mean()), 2) + 0.0  # never "-0.00"
+    fig, axes = figure(3.1, 2, 2)
+    for ax in axes.flat:
+        picture_only(ax)
+    for i, (before, after, title) in enumerate(zip(batch, y, ("the photo", company), strict=False)):
+        show(axes[0, i], before, title)
+        show(axes[1, i], visible(after))
+    if len(batch) == 1:
+        axes[0, 1].text(0.5, 0.5, "(nobody)", ha="center", va="center", transform=axes[0, 1].transAxes)
+    company = f"in company with {company}" if company in others else "alone in its batch"
+    return fig.describe(
+        f"A photo {company}, and below what batch norm makes of it: it comes out with mean {mean:.2f} and "
+        f"standard deviation {y[0].std():.2f}.",
+        f"the photo {company} comes out with mean {mean:.2f} and standard deviation {y[0].std():.2f}; "
+        f"away from instance norm by {scientific(away)}",
+    )
+
+
+@picture
+def draw_distance(sizes: list[int], distances: Array) -> Figure:
+    """How far batch norm is from instance norm, against the batch size; distances are (sizes, repeats)."""
+    fig, ax = figure(2.6)
+    mean = distances.mean(1)
+    half = 1.96 * distances.std(1, ddof=1) / np.sqrt(distances.shape[1])
+    ax.errorbar(sizes, mean, yerr=half, fmt="o-", color=ORANGE, capsize=3)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(sizes, [str(n) for n in sizes])
+    ax.set(xlabel="batch size N", ylabel="distance of BN from IN", ylim=(-0.03, None))
+    return fig.describe(
+        "Root of the mean squared difference between batch norm and instance norm of the same images, against the "
+        f"batch size. It is {scientific(mean[0])} at batch size {sizes[0]} and rises to {mean[-1]:.2f} at "
+        f"{sizes[-1]}.",
+        f"batch size {sizes[0]}: {scientific(mean[0])}; {sizes[1]}: {mean[1]:.2f}; {sizes[-1]}: {mean[-1]:.2f} "
+        "(a normalized image has size 1)",
+    )
+
+
+def identity_pair(
+    features: Array, batch_size: int, others: int, seed: int = 0, eps: float = 1e-5
+) -> tuple[Array, Array]:
+    """γ and β that make batch norm the identity on one batch, tried on other batches.
+
+    Returns input and output, both (others, batch_size, C, H, W). All batches are drawn from features (n, C, H, W).
+    """
+    random = np.random.default_rng(seed)
+    first, *rest = (features[random.choice(len(features), batch_size, replace=False)] for _ in range(others + 1))
+    cache = batch_norm(first, eps=eps)[1]
+    gamma, beta = np.sqrt(cache.var + eps), cache.mean
+    return np.stack(rest), np.stack([batch_norm(x, gamma, beta, eps)[0] for x in rest])
+
+
+@picture
+def draw_identity(features: Array, batch_size: int, others: int = 8, channel: int = 0) -> Figure:
+    """Output against input on other batches, with the γ and β that are the identity on one batch."""
+    x, y = identity_pair(features, batch_size, others)
+    off = np.sqrt(((y - x) ** 2).mean() / features.var())
+    fig, ax = figure(3.3)
+    low, high = np.quantile(features[:, channel], [0.001, 0.999])
+    ax.plot([low, high], [low, high], color=GRAY, linewidth=1, linestyle="--", label="identity", zorder=5)
+    for before, after in zip(x[:, :, channel].reshape(others, -1), y[:, :, channel].reshape(others, -1), strict=True):
+        slope, offset = np.polyfit(before, after, 1)  # one batch lies on one line
+        ax.plot([low, high], [slope * low + offset, slope * high + offset], color=ORANGE, linewidth=1.2)
+    ax.lines[-1].set_label("another batch")
+    margin = 0.25 * (high - low)
+    ax.set(xlabel="input x", ylabel="output γx̂ + β", aspect="equal")
+    ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
+    ax.legend(loc="upper left")
+    return fig.describe(
+        f"Output against input for {others} batches of {batch_size}, with the γ and β that make batch norm the "
+        "identity on yet another batch. Each batch is a straight line; the lines scatter around the identity, on "
+        f"average by {100 * off.mean():.1f}% of the standard deviation of the input.",
+        f"batches of {batch_size}: the output differs from the input by {100 * off:.1f}% of its standard "
+        "deviation",
+    )
+
+
+@picture
+def draw_blocks(sizes: Array, times: Array, textbook: float, used: int) -> Figure:
+    """Time of one forward pass against the size of a block in bytes; times in seconds; used is the package's own "
+    "size."""
+    fig, ax = figure(2.7)
+    ax.plot(sizes / 2**20, 1e3 * times, "o-", color=BLUE, label="in blocks")
+    ax.axhline(1e3 * textbook, color=ORANGE, linestyle="--", label="textbook, whole array at once")
+    ax.axvline(used / 2**20, color=INK, linewidth=1, linestyle=":")
+    ax.text(used / 2**20, 0, " the package", va="bottom")
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(sizes / 2**20, [f"{s:g}" for s in sizes / 2**20])
+    ax.minorticks_off()
+    ax.set(xlabel="block size (MB)", ylabel="time (ms)")
+    ax.set_ylim(bottom=0)
+    fig.legend(loc="outside upper center", ncols=2)
+    best = int(np.argmin(times))
+    own = float(times[np.argmin(np.abs(np.log(sizes / used)))])
+    return fig.describe(
+        f"Time of one forward pass against the size of the blocks: {1e3 * times[0]:.0f} ms for the smallest, "
+        f"{1e3 * times[best]:.0f} ms for {sizes[best] / 2**20:g} MB, {1e3 * times[-1]:.0f} ms for one block of "
+        f"everything. The textbook version takes {1e3 * textbook:.0f} ms.",
+        f"{used / 2**20:g} MB: {1e3 * own:.0f} ms; one block of everything: {1e3 * times[-1]:.0f} ms; textbook: "
+        f"{1e3 * textbook:.0f} ms",
+    )
+
+
+@picture
+def draw_values(batch: Array, names: tuple[str, ...] = ("before", "instance norm", "batch norm")) -> Figure:
+    """Mean and standard deviation of each image of one channel (N, 1, H, W), before, after IN, and after BN."""
+    versions = (batch, instance_norm(batch)[0], batch_norm(batch)[0])
+    fig, axes = figure(2.5, columns=3, sharey=True)
+    place = np.arange(len(batch))
+    for ax, x, name, color, marker in zip(axes, versions, names, (GRAY, GREEN, ORANGE), "sDo", strict=True):
+        ax.errorbar(x.mean((1, 2, 3)), place, xerr=x.std((1, 2, 3)), fmt=marker, color=color, capsize=2, markersize=4.5)
+        ax.axvline(x.mean(), color=INK, linewidth=0.8, linestyle=":")
+        ax.set_title(name)
+        ax.set_yticks(place, [str(i) for i in place])
+    axes[0].set_ylabel("image")
+    axes[1].set_xlabel("mean ± standard deviation of its values")
+    after = versions[2]
+    return fig.describe(
+        f"Mean and standard deviation of {len(batch)} images. Before: all different. After instance norm: every "
+        "image has mean 0 and standard deviation 1. After batch norm: the images together have mean 0 and standard "
+        f"deviation {after.std():.2f}, but their own means still go from {after.mean((1, 2, 3)).min():.1f} to "
+        f"{after.mean((1, 2, 3)).max():.1f}.",
+        f"means of the images after batch norm: {after.mean((1, 2, 3)).min():.1f} to "
+        f"{after.mean((1, 2, 3)).max():.1f}, deviations {after.std((1, 2, 3)).min():.2f} to "
+        f"{after.std((1, 2, 3)).max():.2f}; of all values together {abs(after.mean()):.0f} and {after.std():.2f}",
+    )

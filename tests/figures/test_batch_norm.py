@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from normcore import batch_norm, instance_norm
+from normcore.figures.batch_norm import (
+    draw_blocks,
+    draw_company,
+    draw_distance,
+    draw_identity,
+    draw_values,
+    identity_pair,
+)
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
+
+
+def test_the_first_photo_depends_on_its_company(random):
+    photo = random.uniform(0, 1, (3, 8, 12))
+    others = {"a dark copy": photo / 4, "a true copy": photo}
+    figures = {name: draw_company(photo, others, name) for name in ("nobody", *others)}
+    shown = {name: fig.axes[2].images[0].get_array() for name, fig in figures.items()}
+    assert np.array_equal(shown["nobody"], shown["a true copy"])
+    assert shown["a dark copy"].mean() > shown["nobody"].mean() + 0.1
+    y = batch_norm(np.stack([photo, photo / 4]))[0][0]
+    assert f"mean {y.mean():.2f} and standard deviation {y.std():.2f}" in figures["a dark copy"].numbers
+    assert "mean 0.00 and standard deviation 1.00" in figures["nobody"].numbers
+    assert not figures["nobody"].axes[1].images and figures["a dark copy"].axes[1].images
+    assert len({fig.numbers for fig in figures.values()}) == 3
+
+
+def test_distance_shows_means_and_intervals():
+    distances = np.array([[0.0, 0.0, 0.0], [0.4, 0.5, 0.6], [0.9, 1.0, 1.1]])
+    fig = draw_distance([1, 2, 4], distances)
+    line = fig.axes[0].lines[0]
+    assert np.allclose(line.get_ydata(), [0, 0.5, 1])
+    assert "1: 0; 2: 0.50; 4: 1.00" in fig.numbers
+
+
+def test_identity_pair_is_the_identity_up_to_the_batches_statistics(random):
+    features = random.normal(2, 3, (50, 2, 4, 4))
+    x, y = identity_pair(features, batch_size=50, others=3)  # all of them: every batch has the same statistics
+    assert x.shape == y.shape == (3, 50, 2, 4, 4) and np.allclose(x, y)
+    x, y = identity_pair(features, batch_size=2, others=3)
+    assert np.abs(x - y).max() > 0.1
+
+
+@pytest.mark.parametrize("batch_size", [2, 40])
+def test_identity_draws_one_line_for_each_batch(random, batch_size):
+    features = random.normal(2, 3, (80, 2, 4, 4))
+    fig = draw_identity(features, batch_size, others=5)
+    lines = fig.axes[0].lines
+    assert len(lines) == 1 + 5
+    x, y = identity_pair(features, batch_size, 5)
+    for line, before, after in zip(lines[1:], x[:, :, 0], y[:, :, 0], strict=True):
+        slope = np.ptp(after) / np.ptp(before)
+        assert np.isclose(np.diff(line.get_ydata()) / np.diff(line.get_xdata()), slope)
+    off = 100 * np.sqrt(((y - x) ** 2).mean() / features.var())
+    assert f"{off:.1f}%" in fig.numbers and f"batches of {batch_size}" in fig.numbers
+
+
+def test_larger_batches_come_closer_to_the_identity(random):
+    features = random.normal(2, 3, (400, 2, 4, 4))
+    off = [float(draw_identity(features, n).numbers.split(" by ")[1].split("%")[0]) for n in (2, 200)]
+    assert off[1] < off[0] / 4
+
+
+def test_blocks_name_the_packages_own_size():
+    sizes = 2.0 ** np.array([19, 21, 23])
+    fig = draw_blocks(sizes, np.array([0.005, 0.004, 0.006]), 0.02, 2 << 20)
+    assert fig.numbers == "2 MB: 4 ms; one block of everything: 6 ms; textbook: 20 ms"
+    assert np.allclose(fig.axes[0].lines[0].get_ydata(), [5, 4, 6])
+    assert np.allclose(fig.axes[0].lines[1].get_ydata(), 20)
+
+
+def test_values_before_and_after(random):
+    batch = random.normal(size=(4, 1, 6, 6)) * np.arange(1, 5)[:, None, None, None] + np.arange(4)[:, None, None, None]
+    fig = draw_values(batch)
+    expected = (batch, instance_norm(batch)[0], batch_norm(batch)[0])
+    for ax, x in zip(fig.axes, expected, strict=True):
+        assert np.allclose(ax.lines[0].get_xdata(), x.mean((1, 2, 3)))
+    assert "of all values together 0 and 1.00" in fig.numbers
