@@ -22,4 +22,35 @@ test: book  ## every test; those of the site need Chromium or Chrome
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
 
-.PHONY: help env book test
+sweep: env  ## the full comparison of the chapter `experiments`, trained anew (tens of minutes)
+	$(BIN)/python -m normcore.sweep
+
+.PHONY: help env book sweep test
+
+wheel: env  ## the package in dist/, with the digits and photos for places without scikit-learn
+	$(BIN)/python tools/wheel.py dist
+
+.venv-lite/installed: lite/requirements.txt
+	$(PYTHON) -m venv .venv-lite
+	.venv-lite/bin/pip install --quiet --disable-pip-version-check -r lite/requirements.txt
+	@touch $@
+
+site: wheel .venv-lite/installed  ## the book with its live notebooks in _build/html/lite; needs npm
+	NORMCORE_LIVE=1 $(BIN)/jupyter-book build . -W -n --keep-going
+	.venv-lite/bin/python tools/build_lite.py _build/html dist/normcore-*.whl
+
+live-test: site  ## every chapter live in a browser, to its end; CHAPTERS="scaling axes" picks some
+	LIVE_TEST=1 REQUIRE_BROWSER=1 CHAPTERS="$(CHAPTERS)" $(BIN)/pytest tests/site/test_live.py --durations=0
+
+lab: book  ## JupyterLab on your own copies of the chapters, in lab/
+	$(BIN)/python tools/lab.py lab
+	$(BIN)/jupyter lab lab
+
+edit: env  ## JupyterLab on the chapters' sources: opened as notebooks, saved as text
+	$(BIN)/python tools/lab.py --sources
+	JUPYTERLAB_SETTINGS_DIR=.cache/edit $(BIN)/jupyter lab book
+
+zip: site  ## the whole site as one file, dist/normcore-site.zip, that opens without a server
+	$(BIN)/python -c "import shutil; shutil.make_archive('dist/normcore-site', 'zip', '_build', 'html')"
+
+.PHONY: wheel site live-test lab edit zip
