@@ -47,8 +47,7 @@ lab: book  ## JupyterLab on your own copies of the chapters, in lab/
 	$(BIN)/jupyter lab lab
 
 edit: env  ## JupyterLab on the chapters' sources: opened as notebooks, saved as text
-	$(BIN)/python tools/lab.py --sources
-	JUPYTERLAB_SETTINGS_DIR=.cache/edit $(BIN)/jupyter lab book
+	$(BIN)/jupyter lab --LabApp.app_settings_dir=tools/edit book
 
 zip: site  ## the whole site as one file, dist/normcore-site.zip, that opens without a server
 	$(BIN)/python -c "import shutil; shutil.make_archive('dist/normcore-site', 'zip', '_build', 'html')"

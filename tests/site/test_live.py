@@ -1,6 +1,6 @@
 """The live notebooks in a browser: every chapter runs to its end there, and what can go wrong is said.
 
-Runs where `make site` has built ``lite/``.  CHAPTERS="scaling axes" picks chapters; `make live-test` runs all.
+`make live-test` builds the site and runs these for every chapter; CHAPTERS="scaling axes" picks some.
 """
 
 import gzip
@@ -14,10 +14,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("SITE", ROOT / "_build" / "html")).resolve()
 LITE = SITE / "lite"
-CHAPTERS = os.environ.get("CHAPTERS", "").split() or sorted(path.stem for path in (LITE / "files").glob("*.ipynb"))
+CHAPTERS = os.environ.get("CHAPTERS", "").split() or sorted(
+    path.stem for path in (LITE / "files").glob("*.ipynb") if path.stem != "index"
+)
+FIRST = CHAPTERS[0] if CHAPTERS else ""
 SAID_IN = ["book/_ext/live.py", "lite/status.js", "book/run.md"]
 
-pytestmark = pytest.mark.skipif(not LITE.exists(), reason="no live notebooks in this site: `make site` builds them")
+pytestmark = pytest.mark.skipif(not os.environ.get("LIVE_TEST"), reason="takes minutes: `make live-test` runs these")
 
 KERNEL_IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 CODE_CELLS = """[...jupyterapp.shell.currentWidget.content.widgets].filter(c => c.model.type === 'code')"""
@@ -25,6 +28,12 @@ ALL_RUN = f"() => {CODE_CELLS}.every(c => c.model.executionCount || !c.model.sha
 OUTPUTS = f"""() => {CODE_CELLS}.map(c => ({{
   source: c.model.sharedModel.source,
   outputs: [...Array(c.model.outputs.length).keys()].map(i => c.model.outputs.get(i).toJSON())}}))"""
+
+
+@pytest.fixture(autouse=True)
+def built():
+    if not LITE.exists():
+        pytest.fail(f"no live notebooks in {SITE}: run `make site` first", pytrace=False)
 
 
 @pytest.fixture
@@ -90,7 +99,7 @@ def move_a_dial(page, dial):
 
 def test_nothing_is_loaded_before_the_click_and_the_size_is_true(visit):
     """The control in the page; its size counts text compressed, as web servers send it."""
-    chapter = CHAPTERS[0]
+    chapter = FIRST
     page_name = next(p.relative_to(SITE) for p in SITE.rglob(f"{chapter}.html") if "lite" not in p.parts).as_posix()
     tour = visit()
     loaded = []
@@ -134,33 +143,33 @@ def says(tour, kind, *words):
 
 
 def test_without_webassembly(lite):
-    tour = lite(CHAPTERS[0], lambda page: page.add_init_script("delete window.WebAssembly"))
+    tour = lite(FIRST, lambda page: page.add_init_script("delete window.WebAssembly"))
     says(tour, "wasm", "WebAssembly", "download the notebook")
 
 
 def test_without_service_workers(lite):
     """As in a private window: a warning, and the chapter runs all the same."""
     hide = "Object.defineProperty(Navigator.prototype, 'serviceWorker', {get: () => undefined})"
-    tour = lite(CHAPTERS[0], lambda page: page.add_init_script(hide))
+    tour = lite(FIRST, lambda page: page.add_init_script(hide))
     says(tour, "worker", "service workers", "your changes are gone")
     run_all(tour.page)
 
 
 def test_with_a_blocked_download(lite):
-    tour = lite(CHAPTERS[0], lambda page: page.context.route("**/pyodide.asm.wasm", lambda route: route.abort()))
+    tour = lite(FIRST, lambda page: page.context.route("**/pyodide.asm.wasm", lambda route: route.abort()))
     says(tour, "blocked", "could not be downloaded", "Reload")
 
 
 def test_with_no_storage_left(lite):
     full = "navigator.storage.estimate = async () => ({quota: 1e8, usage: 1e8})"
-    tour = lite(CHAPTERS[0], lambda page: page.add_init_script(full))
+    tour = lite(FIRST, lambda page: page.add_init_script(full))
     says(tour, "full", "no storage left", "download the notebook")
 
 
 def test_an_old_copy_is_neither_shown_nor_lost(visit):
     """A reader changed an older edition: the new one opens, and the old changes can be saved."""
     tour = visit()
-    chapter = CHAPTERS[0]
+    chapter = FIRST
     tour.page.goto(tour.url + "lite/status.js")  # any address of this host
     tour.page.evaluate(
         """name => new Promise((done, fail) => {

@@ -164,3 +164,27 @@ def test_default_picture_stays(visit, widget_page, without):
         picture = output.locator(".nc-figure svg")
         assert picture.is_visible() and picture.bounding_box()["width"] > 200
         assert output.locator(".nc-fallback-note").is_visible()
+
+
+def test_opened_as_a_file(visit, site, widget_page):
+    """By double click, from an unpacked copy: the dials move, and nothing is asked of any server."""
+    tour = visit()
+    tour.url = site.as_uri() + "/"
+    page = tour.open(widget_page)
+    explorer = page.locator(".nc-explore").first
+    before = explorer.evaluate(SHOWN)["picture"]
+    explorer.locator(".noUi-handle, .widget-toggle-button:not(.mod-active)").first.focus()
+    for key in ("ArrowRight", "ArrowLeft", "ArrowLeft", "Space"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(100)
+        if explorer.evaluate(SHOWN)["picture"] != before:
+            break
+    else:
+        pytest.fail("no key moved the picture")
+    assert not tour.elsewhere
+    assert not [line for line in tour.console if line.startswith("uncaught")]
+    live = page.locator("details.nc-live")
+    if live.count():
+        live.locator("summary").click()
+        page.wait_for_function("() => document.querySelector('.nc-live').textContent.includes('python -m http.server')")
+        assert live.locator("iframe").count() == 0
