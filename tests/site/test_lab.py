@@ -1,6 +1,5 @@
 """JupyterLab as `make lab` and `make edit` start it: a double click opens a notebook, and its dials are alive."""
 
-import json
 import os
 import shutil
 import socket
@@ -77,7 +76,8 @@ def test_the_reader_s_copies(visit, lab, tmp_path):
     before = numbers.inner_text()
     explorer.locator(".noUi-handle").nth(1).focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("([n, old]) => !n.checkVisibility() || n.innerText !== old", arg=[numbers.element_handle(), before])
+    moved = "([n, old]) => !n.checkVisibility() || n.innerText !== old"
+    page.wait_for_function(moved, arg=[numbers.element_handle(), before])
 
 
 def test_the_sources_open_as_notebooks_and_are_saved_as_text(visit, lab, tmp_path):
@@ -87,7 +87,7 @@ def test_the_sources_open_as_notebooks_and_are_saved_as_text(visit, lab, tmp_pat
     text = Path(source).read_text("utf8")
     address = lab(folder, f"--LabApp.app_settings_dir={ROOT / 'tools' / 'edit'}")
     page = double_click(visit, address, "scaling.md")
-    page.evaluate("() => { jupyterapp.shell.currentWidget.content.widgets[0].model.sharedModel.setSource('# Changed') }")
+    page.evaluate("() => jupyterapp.shell.currentWidget.content.widgets[0].model.sharedModel.setSource('# Changed')")
     page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
     for _ in range(50):
         if "# Changed" in Path(source).read_text("utf8"):
@@ -96,4 +96,4 @@ def test_the_sources_open_as_notebooks_and_are_saved_as_text(visit, lab, tmp_pat
     saved = Path(source).read_text("utf8")
     assert "# Changed" in saved and not list(folder.glob("*.ipynb"))
     assert saved.count("```{code-cell}") == text.count("```{code-cell}")
-    assert "{glue:text}" in saved and json.dumps(saved)
+    assert "{glue:text}" in saved
