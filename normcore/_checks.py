@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 Param = Array | None  # gamma or beta, and their gradients
+Shape = tuple[int, ...]
 LAYOUTS = "(N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W)"
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from . import _checks as check
-from ._checks import Array, Param
+from ._checks import Array, Param, Shape
 
 BLOCK = 2 << 20  # bytes of x in a block
 
@@ -32,21 +32,22 @@ class Cache(NamedTuple):
     constant: bool = False  # were the statistics given, as in inference?
 
 
-def _sum(a: Array, b: Param = None) -> Array:
-    """Sum of a, or of a * b, per channel; no product is stored."""
-    rows = a.strides[2] == a.itemsize and (b is None or b.strides[2] == a.itemsize)
-    columns = a.strides[1] == a.itemsize < a.strides[2]  # neighbors in memory are channels, as in (N, C)
-    step = 32768 if rows else 1024  # a contiguous row is summed in many lanes at once
-    total = np.zeros(a.shape[1])
-    for i in range(0, a.shape[2], step):
-        u = a[..., i : i + step]
-        if b is not None:  # vecdot is BLAS, worth its call for long rows only
-            v = b[..., i : i + step]
-            part = np.vecdot(u, v) if rows and u.shape[2] >= 128 else np.einsum("ncl,ncl->nc", u, v)
-        else:  # columns add up fastest in BLAS, as a product with ones
-            part = u @ np.ones(u.shape[2], u.dtype) if columns else np.einsum("ncl->nc", u)
-        total += part.sum(0, dtype=np.float64)  # float32 only sums short stretches: rounding stays small
-    return total
+def _sum(*factors: Array) -> Array:
+    """Sum of an array per channel, or of the product of two, which is not stored.
+
+    Only short stretches are summed in x's dtype, their sums in float64: so rounding does not grow with the size.
+    """
+    n, channels, length = factors[0].shape
+    rows = all(a.strides[2] == a.itemsize for a in factors)
+    stretch = min(length, 256 if rows else 32)  # a contiguous row is summed in several lanes at once
+    if rest := length % stretch:
+        return _sum(*(a[..., :-rest] for a in factors)) + _sum(*(a[..., -rest:] for a in factors))
+    parts = [a.reshape(n, channels, -1, stretch) for a in factors]
+    if rows and len(parts) == 2 and stretch >= 128:
+        sums = np.vecdot(*parts)  # BLAS, worth its call for long rows only
+    else:
+        sums = np.einsum(",".join(["ncki"] * len(parts)) + "->nck", *parts)
+    return np.asarray(sums.sum((0, 2), dtype=np.float64))
 
 
 def _col(v: Array, a: Array) -> Array:
@@ -61,7 +62,7 @@ def _blocks(kernel: Callable[..., np.bool], out: Array, *inputs: Array) -> None:
     step = max(1024 if out.strides[1] == out.itemsize else 1, BLOCK // max(1, n * length * out.itemsize))
     with np.errstate(all="ignore"):  # restores the buffer size, too
         np.setbufsize(1024)  # with NumPy's 8192, vectors are copied to meet shorter rows: half the speed
-        for s in (slice(i, i + step) for i in range(0, channels, step)):
+        for s in (slice(i, i + step) for i in range(0, channels if out.size else 0, step)):
             for dtype in (np.promote_types(out.dtype, np.float32), np.float64):  # again if float32 was too narrow
                 result, *rest = (a[:, s].astype(dtype, copy=False) for a in (out, *inputs))
                 good = kernel(s, result, *rest)
@@ -71,7 +72,7 @@ def _blocks(kernel: Callable[..., np.bool], out: Array, *inputs: Array) -> None:
                     break
 
 
-def _view(x: Array, stats: tuple[int, ...]) -> Array:
+def _view(x: Array, stats: Shape) -> Array:
     """(N, C, ...) as (N, C, L), or as (1, N*C, L) for the statistics (N, C) of instances."""
     if len(stats) == 2:
         return x.reshape(1, prod(stats), prod(x.shape[2:]))
@@ -88,15 +89,13 @@ def _like(v: Param, dv: Array) -> Param:
     return None if v is None else dv.reshape(-1, v.size).sum(0).astype(v.dtype)
 
 
-def _forward(
-    x: Array, gamma: Param, beta: Param, eps: float, stats: tuple[int, ...], *given: Array
-) -> tuple[Array, Cache]:
+def _forward(x: Array, gamma: Param, beta: Param, eps: float, stats: Shape, *given: Array) -> tuple[Array, Cache]:
     y, size, count = np.empty(x.shape, x.dtype.type), prod(stats), x.size // max(1, prod(stats))
-    mean, var = given or np.empty((2, size))
+    mean, var = given or np.full((2, size), np.nan)
     weight, bias = _full(gamma, 1, size), _full(beta, 0, size)
 
     def kernel(s: slice, y: Array, x: Array) -> np.bool:
-        near = (mean[s] if given else _sum(x) / count).astype(x.dtype)
+        near = (mean[s] if given else np.einsum("ncl->c", x) / count).astype(x.dtype)
         d = np.subtract(x, _col(near, x), out=y)  # exact for x near the mean, now rounded to x's dtype
         rest = mean[s] - near if given else _sum(d) / count  # what rounding left in the mean
         if not given:  # corrected two-pass variance: never E[x²] - E[x]², which cancels far from zero
@@ -135,7 +134,7 @@ def batch_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
     check.gradient(dy, x)
     dx, count = np.empty(x.shape, x.dtype.type), x.size // max(1, mean.size)
     m, weight, inv = mean.ravel(), _full(gamma, 1, mean.size), 1 / np.sqrt(_full(var, 1, mean.size) + eps)
-    dgamma, dbeta = np.empty((2, mean.size))
+    dgamma, dbeta = np.zeros((2, mean.size))
 
     def kernel(s: slice, dx: Array, x: Array, dy: Array) -> np.bool:
         near = m[s].astype(x.dtype)
