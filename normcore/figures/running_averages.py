@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,16 +40,16 @@ def draw_company(images: Array, layer: BatchNorm | InstanceNorm, others: Sequenc
         layer.train(training)
     fig = figure(2.3)[0]
     fig.clear()
-    left, right = fig.subfigures(1, 2, width_ratios=(1.5, 1))
-    panels = left.subplots(2, 4).ravel()
+    halves: Any = fig.subfigures(1, 2, width_ratios=(1.5, 1))
+    panels = halves[0].subplots(2, 4).ravel()
     for ax in panels:
         picture_only(ax)
     for ax, image in zip(panels, batch, strict=False):
         ax.imshow(image.transpose(1, 2, 0))
     panels[0].set_title("the image", loc="left")
     if len(others):
-        panels[1].set_title("its company", loc="left")
-    ax = right.subplots()
+        panels[1].set_title("company", loc="left")
+    ax = halves[1].subplots()
     ax.imshow(np.clip(y.transpose(1, 2, 0) / 5 + 0.5, 0, 1))  # gray is 0, black -2.5, white 2.5
     ax.set_title("the image, normalized")
     picture_only(ax)
@@ -89,12 +90,12 @@ def draw_average(noise: Array, momentum: float, steps: int) -> Figure:
     t = np.arange(1, steps + 1)
     truth = 2 + 0.002 * t
     fig, (top, bottom) = figure(4.0, rows=2, height_ratios=(2.2, 1))
-    shown = np.unique(np.linspace(0, steps - 1, 60).astype(int))
+    shown = np.unique(np.linspace(0, steps - 1, 34).astype(int))
     top.plot(t[shown], truth[shown] + noise[shown], ".", color=GRAY, markersize=4, label="means of batches")
     top.plot([0, steps], [2, truth[-1]], "--", color=INK, linewidth=1.4, label="true mean")
-    line = np.unique(np.linspace(0, steps - 1, 120).astype(int))
+    line = np.unique(np.linspace(0, steps - 1, 80).astype(int))
     top.plot([0, *t[line]], [0, *course[line]], color=ORANGE, label="running mean")
-    top.set(xlabel="step", ylim=(-0.2, 5.2), xlim=(0, steps * 1.02))
+    top.set(xlabel="step", ylim=(-0.2, 5.2), yticks=[0, 2, 4], xlim=(0, steps * 1.02))
     fig.legend(loc="outside upper center", ncols=3, columnspacing=1.2, handlelength=1.6)
     names = ("start", "lag", "noise")
     bottom.barh(names, parts, color=(BLUE, GREEN, PINK))
@@ -115,7 +116,8 @@ def draw_average(noise: Array, momentum: float, steps: int) -> Figure:
 def draw_tradeoff(momenta: Array, measured: Array, lag: Array, noise: Array) -> Figure:
     """Error of a running mean long after the start: measured (momenta, repeats), and by theory as lag and noise."""
     fig, ax = figure(3.0)
-    ax.loglog(momenta, lag, "--", color=GREEN, linewidth=1.4, label="lag")
+    seen = lag > 0
+    ax.loglog(momenta[seen], lag[seen], "--", color=GREEN, linewidth=1.4, label="lag")
     ax.loglog(momenta, noise, ":", color=PINK, linewidth=1.8, label="noise")
     ax.loglog(momenta, np.hypot(lag, noise), "-", color=INK, linewidth=1.2, label="both, by theory")
     root = np.sqrt((measured**2).mean(1))
