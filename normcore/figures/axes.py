@@ -80,42 +80,73 @@ def _and(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers[:-1])) + " and " * (len(numbers) > 1) + str(numbers[-1])
 
 
-@picture
-def draw_box(x: Array, layer: str, sample: int, channel: int) -> Figure:
-    """The box (N, C, H, W); filled are the cells whose average the layer uses for the map (sample, channel)."""
-    n, c, h, w = shape = x.shape
-    mask = averaged(layer, (n, c, h, w), sample, channel)
-    fig, ax = figure(2.55)
+def _box(ax: Axes, mask: Mask, sample: int, channel: int) -> None:
+    """The sheets of every sample, with the cells of the mask filled and one map outlined."""
+    n, c, h, w = shape = mask.shape
     for i in range(n):
         for y, z in ((0, 0), (0, w), (h, w), (h, 0)):  # the edges that make the sheets a box
             ends = np.array([_corner(shape, i, 0, y, z), _corner(shape, i, c - 1, y, z)])
             ax.plot(*ends.T, color=GRAY, linewidth=0.6, linestyle=":", zorder=1)
-        ax.text(*(_corner(shape, i, c - 1, h, w / 2) - [0, 0.45]), f"sample {i}", ha="center", va="top")
     cells = {value: [_outline(shape, *cell) for cell in np.argwhere(mask == value)] for value in (False, True)}
     if cells[False]:
         _polygons(ax, cells[False], facecolor="none", edgecolor=GRAY, linewidth=0.7, zorder=2)
     _polygons(ax, cells[True], facecolor=BLUE, edgecolor=INK, linewidth=0.9, zorder=3)
     picked = _outline(shape, sample, channel, height=h, width=w)
     _polygons(ax, [picked], facecolor="none", edgecolor=ORANGE, linewidth=3, zorder=4)
-    for j in range(c):
-        ax.text(-0.35, _corner(shape, 0, j, h / 2, 0)[1], f"channel {j}", ha="right", va="center")
-    ax.text(*_corner(shape, n - 1, 0, -0.5, w / 2), "W →", ha="center", va="bottom")
-    ax.text(*_corner(shape, n - 1, 0, h / 2 + 0.2, w + 0.45), "↙ H", ha="left", va="center")
     ax.set(aspect="equal")
     ax.autoscale_view()
     picture_only(ax)
 
+
+def _cells(layer: str, mask: Mask) -> str:
+    """The filled cells in words."""
     samples, channels = (np.flatnonzero(mask.any(axes)).tolist() for axes in ((1, 2, 3), (0, 2, 3)))
+    return (
+        f"{NAMES[layer]} averages all positions of channel{'s' * (len(channels) > 1)} {_and(channels)} in "
+        f"sample{'s' * (len(samples) > 1)} {_and(samples)}, {mask.sum()} of {mask.size} cells"
+    )
+
+
+@picture
+def draw_box(x: Array, layer: str, sample: int, channel: int) -> Figure:
+    """The box (N, C, H, W); filled are the cells whose average the layer uses for the map (sample, channel)."""
+    n, c, h, w = shape = x.shape
+    mask = averaged(layer, (n, c, h, w), sample, channel)
+    fig, ax = figure(2.55)
+    _box(ax, mask, sample, channel)
+    for i in range(n):
+        ax.text(*(_corner(shape, i, c - 1, h, w / 2) - [0, 0.45]), f"sample {i}", ha="center", va="top")
+    for j in range(c):
+        ax.text(-0.35, _corner(shape, 0, j, h / 2, 0)[1], f"channel {j}", ha="right", va="center")
+    ax.text(*_corner(shape, n - 1, 0, -0.5, w / 2), "W →", ha="center", va="bottom")
+    ax.text(*_corner(shape, n - 1, 0, h / 2 + 0.2, w + 0.45), "↙ H", ha="left", va="center")
     mean, var = map_moments(x, layer)
     used = int(mask.sum())
     return fig.describe(
         f"{n} samples side by side, each a box of {c} sheets, one for each channel, with {h} by {w} cells. Outlined "
-        f"is the map of sample {sample}, channel {channel}. Filled are the cells that {NAMES[layer]} averages for "
-        f"it: all positions of channel{'s' * (len(channels) > 1)} {_and(channels)} in "
-        f"sample{'s' * (len(samples) > 1)} {_and(samples)}, {used} of {mask.size} cells.",
+        f"is the map of sample {sample}, channel {channel}. Filled are the cells that are averaged for it: "
+        f"{_cells(layer, mask)}.",
         f"{layer}, sample {sample}, channel {channel}: {used} of {mask.size} cells averaged, {mask.size // used} "
         f"means in all; here the mean is {mean[sample, channel]:.2f}, the standard deviation "
         f"{np.sqrt(var[sample, channel]):.2f}",
+    )
+
+
+@picture
+def draw_boxes(shape: tuple[int, int, int, int], sample: int = 1, channel: int = 2) -> Figure:
+    """The boxes of the four layers side by side, for print: which cells each averages for one map."""
+    fig, axes = figure(3.3, 2, 2)
+    said, counts = [], []
+    for ax, layer in zip(axes.flat, ("BN", "IN", "LN", "GN"), strict=True):
+        mask = averaged(layer, shape, sample, channel)
+        _box(ax, mask, sample, channel)
+        ax.set_title(layer)
+        said.append(_cells(layer, mask))
+        counts.append(f"{layer} {mask.sum()}")
+    return fig.describe(
+        f"Four boxes of {shape[0]} samples, {shape[1]} channels and {shape[2]} by {shape[3]} cells. For the map of "
+        f"sample {sample}, channel {channel}: {'; '.join(said)}.",
+        f"cells averaged for sample {sample}, channel {channel}: {', '.join(counts)}",
     )
 
 

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from normcore import batch_norm, instance_norm
-from normcore.figures.axes import altered, averaged, draw_box, draw_influence, influence, map_moments, normalized
+from normcore.figures.axes import (
+    altered,
+    averaged,
+    draw_box,
+    draw_boxes,
+    draw_influence,
+    influence,
+    map_moments,
+    normalized,
+)
 
 SHAPE = (3, 4, 3, 3)
 CELLS = {  # written down once more by hand: what the picture has to find out by itself
@@ -58,6 +67,14 @@ def test_the_box_fills_what_is_averaged(x, layer, count, sample, channel):
 def test_the_alternative_text_names_samples_and_channels(x):
     assert "all positions of channel 1 in samples 0, 1 and 2, 27 of" in draw_box(x, "BN", 0, 1).alt
     assert "all positions of channels 0 and 1 in sample 2, 18 of" in draw_box(x, "GN", 2, 1).alt
+
+
+def test_four_boxes_side_by_side():
+    fig = draw_boxes(SHAPE)
+    filled = [len(ax.patches[1].get_path().vertices) // 5 for ax in fig.axes]
+    assert filled == [27, 9, 36, 18]
+    assert fig.numbers.endswith("BN 27, IN 9, LN 36, GN 18")
+    assert "instance norm averages all positions of channel 2 in sample 1, 9 of 108 cells" in fig.alt
 
 
 @pytest.mark.parametrize(("change", "instance"), [("brighter", 0), ("more contrast", 0), ("one pixel", 1)])
