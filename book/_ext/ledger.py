@@ -1,0 +1,172 @@
+"""The ledger of claims: one table, filled by what the chapters measured in this very build.
+
+A chapter answers a claim with ``normcore.report.verdict``, which glues the answer under the key ``claim-01`` (or
+``claim-03a``, where two chapters answer).  ``{ledger}`` draws all of them, in the order of ``claims.yml``:
+
+    - claim: 3
+      says: Instance normalization is another word for contrast normalization.
+      answers: {instance-norm: a, style: b}
+
+``answers`` names the chapters that must answer, relative to the file, each with the label of its answer ("" for none).
+A chapter that stops answering, an answer that nobody asked for, and an answer without its number are warnings, so with
+``-W`` they fail the build.
+"""
+
+import ast
+import html
+import json
+import re
+from pathlib import Path
+
+import yaml
+from docutils import nodes
+from myst_nb.sphinx_ import NbMetadataCollector
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+log = logging.getLogger(__name__)
+
+WORDS = {"holds": "✓", "holds when": "◐", "does not hold": "✗"}
+KEY = re.compile(r"claim-\d{2}\S*")
+
+
+class Faulty(Exception):
+    """Something that a reader of the ledger would miss; becomes a warning."""
+
+
+class LedgerNode(nodes.General, nodes.Element):
+    """Stands for the table until all chapters have been read."""
+
+
+class Ledger(SphinxDirective):
+    """``{ledger}``, or ``{ledger} other-claims.yml``: where the claims are listed, relative to the page."""
+
+    optional_arguments = 1
+
+    def run(self):
+        relative, path = self.env.relfn2path(self.arguments[0] if self.arguments else "claims.yml")
+        self.env.note_dependency(path)
+        try:
+            claims = read_claims(Path(path), relative.rpartition("/")[0])
+        except (OSError, yaml.YAMLError, Faulty) as error:
+            raise self.error(f"ledger: {relative}: {error}") from error
+        pages(self.env).add(self.env.docname)
+        return [LedgerNode(claims=claims)]
+
+
+def read_claims(path, folder=""):
+    """[(number, text, [(page, label), …]), …] of a file of claims; ``Faulty`` if it is not as described above."""
+    listed = yaml.safe_load(path.read_text("utf8"))
+    if not isinstance(listed, list) or not listed:
+        raise Faulty("want a list of claims")
+    claims = []
+    for entry in listed:
+        if not isinstance(entry, dict) or set(entry) != {"claim", "says", "answers"} or not entry["answers"]:
+            raise Faulty(f"want claim, says and answers, found {entry}")
+        answers = [(f"{folder}/{page}".lstrip("/"), label) for page, label in entry["answers"].items()]
+        claims.append((int(entry["claim"]), str(entry["says"]), answers))
+    numbers = [number for number, _, _ in claims]
+    if numbers != sorted(set(numbers)):
+        raise Faulty(f"the numbers of the claims have to rise, found {numbers}")
+    return claims
+
+
+def glued(env, page):
+    """{key: answer} of the claims that a page answered when it was read last."""
+    known = NbMetadataCollector.get_doc_data(env).get(page, {}).get("glue", [])  # a stale file may lie there
+    keys = [key for key in known if KEY.fullmatch(key)]
+    if not keys:
+        return {}
+    path = Path(env.mystnb_config.output_folder) / f"{page}.glue.json"
+    found = json.loads(path.read_text("utf8"))
+    return {key: json.loads(ast.literal_eval(found[key]["data"]["text/plain"])) for key in keys}
+
+
+class FillLedger(SphinxPostTransform):
+    """Puts the table where the directive stood."""
+
+    default_priority = 5
+
+    def run(self, **options):
+        for node in list(self.document.findall(LedgerNode)):
+            rows = []
+            answered = {}
+            for page in self.env.found_docs:
+                answered |= {(page, key): answer for key, answer in glued(self.env, page).items()}
+            for number, says, answers in node["claims"]:
+                for page, label in answers:
+                    key = f"claim-{number:02d}{label}"
+                    try:
+                        rows.append((number, says, page, check(answered.pop((page, key), None), number, page, key)))
+                    except Faulty as fault:
+                        log.warning("ledger: %s", fault, location=node, type="ledger")
+            for page, key in sorted(answered):
+                log.warning("ledger: %s answers %s, which no claim asks of it", page, key, location=node, type="ledger")
+            node.replace_self(nodes.raw("", self.table(rows), format="html"))
+
+    def table(self, rows):
+        """HTML.  The roles look superfluous: on a phone rows become cards, and `display` takes a table's roles away."""
+        counts = [f"{sum(row[3]['word'] == word for row in rows)} “{word}”" for word in WORDS]
+        caption = f"{len({row[0] for row in rows})} claims, {len(rows)} answers: {', '.join(counts)}."
+        names = ("Claim", "Verdict", "Measured in this build")
+        head = "".join(f'<th scope="col" role="columnheader">{name}</th>' for name in names)
+        body = []
+        for before, (number, says, page, answer) in zip([None, *rows], rows, strict=False):
+            mark = WORDS[answer["word"]]
+            again = before is not None and before[0] == number
+            claim = f"<b>{number}</b> {'again' if again else html.escape(says)}"
+            link = self.app.builder.get_relative_uri(self.env.docname, page)
+            measured = html.escape(answer["number"].rstrip("."))
+            title = html.escape(self.env.titles[page].astext())
+            body.append(
+                f'<tr role="row"><th scope="row" role="rowheader">{claim}</th>'
+                f'<td role="cell"><b class="nc-verdict"><span aria-hidden="true">{mark}</span> {answer["word"]}</b> '
+                f"{html.escape(answer['condition'])}</td>"
+                f'<td role="cell">{measured}. <a href="{html.escape(link)}">{title}</a></td></tr>'
+            )
+        return (
+            f'<div class="nc-table nc-ledger"><table class="table" role="table"><caption>{caption}</caption>'
+            f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+            f'<tbody role="rowgroup">{"".join(body)}</tbody></table></div>'
+        )
+
+
+def check(answer, number, page, key):
+    """The answer, if it can be printed."""
+    if answer is None:
+        raise Faulty(f"claim {number}: {page} must answer it, and glued no {key}")
+    if answer.get("claim") != number or answer.get("word") not in WORDS or not str(answer.get("number", "")).strip():
+        raise Faulty(f"claim {number}: {page} glued {answer} as {key}")
+    return answer
+
+
+def pages(env):
+    """The pages that have a ledger."""
+    if not hasattr(env, "ledger_pages"):
+        env.ledger_pages = set()
+    return env.ledger_pages
+
+
+def rewrite(app, env):
+    """Whatever chapter changed, the pages with a ledger are written again."""
+    return sorted(pages(env))
+
+
+def forget(app, env, docname):
+    pages(env).discard(docname)
+
+
+def merge(app, env, docnames, other):
+    pages(env).update(pages(other) & set(docnames))
+
+
+def setup(app):
+    app.add_node(LedgerNode)
+    app.add_directive("ledger", Ledger)
+    app.add_post_transform(FillLedger)
+    app.connect("env-updated", rewrite)
+    app.connect("env-purge-doc", forget)
+    app.connect("env-merge-info", merge)
+    app.add_css_file("ledger.css")
+    return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,167 @@
+"""The ledger of claims: complete, or the build fails."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from normcore.report import CLAIMS
+
+ROOT = Path(__file__).parent.parent
+SPEC = importlib.util.spec_from_file_location("ledger", ROOT / "book/_ext/ledger.py")
+ledger = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(ledger)
+
+CLAIM_LIST = """
+- claim: 1
+  says: Scaling <repairs> it.
+  answers: {one: ""}
+- claim: 3
+  says: Another word for contrast.
+  answers: {one: a, two: b}
+"""
+ANSWER = {"word": "holds when", "condition": "it rains & pours", "number": "0.93 ± 0.02"}
+
+
+def chapter(path, **answers):
+    """A notebook that was executed before, with these answers glued: {"claim_03a": {...}}."""
+    outputs = [
+        nbformat.v4.new_output(
+            "display_data",
+            {"application/papermill.record/text/plain": repr(json.dumps(answer))},
+            metadata={"scrapbook": {"name": key.replace("_", "-"), "mime_prefix": "application/papermill.record/"}},
+        )
+        for key, answer in answers.items()
+    ]
+    cells = [nbformat.v4.new_markdown_cell(f"# Chapter {path.stem}"), nbformat.v4.new_code_cell("1", outputs=outputs)]
+    metadata = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
+
+
+def build(book):
+    return subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-n", str(book), str(book / "_build" / "html")],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A book with a ledger and two chapters that answer everything."""
+    (tmp_path / "conf.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(ROOT / 'book/_ext')!r})\nextensions = ['myst_nb', 'ledger']\n"
+        f"nb_execution_mode = 'off'\nhtml_theme = 'basic'\nhtml_static_path = [{str(ROOT / 'book/_static')!r}]\n"
+        "exclude_patterns = ['_build']\n"
+    )
+    (tmp_path / "index.md").write_text("# Book\n\n```{toctree}\none\ntwo\nverdicts\n```\n")
+    (tmp_path / "verdicts.md").write_text("# Verdicts\n\n```{ledger}\n```\n")
+    (tmp_path / "claims.yml").write_text(CLAIM_LIST)
+    chapter(tmp_path / "one.ipynb", claim_01={"claim": 1, **ANSWER}, claim_03a={"claim": 3, **ANSWER}, other=1)
+    chapter(tmp_path / "two.ipynb", claim_03b={"claim": 3, **ANSWER, "word": "does not hold"})
+    return tmp_path
+
+
+def page(book):
+    return (book / "_build/html/verdicts.html").read_text("utf8")
+
+
+def test_with_every_answer_the_build_passes_and_the_table_is_complete(book):
+    done = build(book)
+    assert (done.returncode, done.stderr) == (0, "")
+    text = page(book)
+    assert "2 claims, 3 answers: 0 “holds”, 2 “holds when”, 1 “does not hold”." in text
+    rows = re.findall(r'<tr role="row"><th scope="row".*?</tr>', text)
+    assert [re.search(r"<b>(\d+)</b>", row)[1] for row in rows] == ["1", "3", "3"]
+    assert "Scaling &lt;repairs&gt; it." in rows[0] and "it rains &amp; pours" in rows[0]
+    assert '0.93 ± 0.02. <a href="one.html">Chapter one</a>' in rows[0]
+    assert "does not hold</b>" in rows[2] and 'href="two.html">Chapter two</a>' in rows[2]
+    assert '<th scope="col" role="columnheader">Verdict</th>' in text and 'class="nc-table nc-ledger"' in text
+
+
+def test_missing_and_unasked_answers_fail_the_build(book):
+    chapter(book / "two.ipynb", claim_09={"claim": 9, **ANSWER})
+    done = build(book)
+    assert done.returncode == 1
+    assert "verdicts.md:3: WARNING: ledger: claim 3: two must answer it, and glued no claim-03b" in done.stderr
+    assert "two answers claim-09, which no claim asks of it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (None, "two must answer it, and glued no claim-03b"),
+        ({"claim": 3, **ANSWER, "number": " "}, "two glued"),
+        ({"claim": 3, **ANSWER, "word": "maybe"}, "two glued"),
+        ({"claim": 4, **ANSWER}, "two glued"),
+    ],
+    ids=["missing", "no number", "unknown word", "other claim"],
+)
+def test_a_faulty_answer_is_refused(answer, complaint):
+    with pytest.raises(ledger.Faulty, match=complaint):
+        ledger.check(answer, 3, "two", "claim-03b")
+
+
+def test_the_table_follows_a_chapter_that_answers_anew_or_stops_although_its_own_page_is_unchanged(book):
+    assert build(book).returncode == 0
+    chapter(book / "two.ipynb", claim_03b={"claim": 3, **ANSWER, "number": "0.51 ± 0.01"})
+    assert build(book).returncode == 0
+    assert "0.51 ± 0.01" in page(book)
+    chapter(book / "two.ipynb")
+    assert (book / "_build/jupyter_execute/two.glue.json").exists()  # from before: nobody should believe it
+    done = build(book)
+    assert done.returncode == 1
+    assert "two must answer it, and glued no claim-03b" in done.stderr
+
+
+def test_a_chapter_that_is_not_there_fails_the_build(book):
+    (book / "claims.yml").write_text(CLAIM_LIST.replace("two: b", "three: b"))
+    done = build(book)
+    assert done.returncode == 1
+    assert "three must answer it" in done.stderr and "two answers claim-03b, which no claim asks of it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("claims", "complaint"),
+    [
+        ("", "want a list"),
+        ("- claim: 1", "want claim, says and answers"),
+        (CLAIM_LIST + CLAIM_LIST.strip(), "have to rise"),
+    ],
+)
+def test_a_faulty_list_of_claims_is_refused(tmp_path, claims, complaint):
+    (tmp_path / "claims.yml").write_text(claims)
+    with pytest.raises(ledger.Faulty, match=complaint):
+        ledger.read_claims(tmp_path / "claims.yml")
+
+
+def test_it_reads_what_a_chapter_that_runs_in_the_build_glues(book):
+    conf = book / "conf.py"
+    conf.write_text(conf.read_text().replace("'off'", "'force'"))
+    (book / "one.ipynb").unlink()
+    (book / "one.md").write_text(
+        "---\njupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\n"
+        "kernelspec:\n  name: python3\n  display_name: Python 3\n---\n\n# Chapter one\n\n"
+        "```{code-cell} ipython3\nfrom normcore.report import verdict\n"
+        'verdict(1, "holds", "", "it\'s 12 ± 3")\nverdict(3, "holds", "", "12", label="a")\n```\n'
+    )
+    (book / "claims.yml").write_text(CLAIM_LIST.replace(", two: b", ""))
+    (book / "two.ipynb").unlink()
+    (book / "index.md").write_text("# Book\n\n```{toctree}\none\nverdicts\n```\n")
+    done = build(book)
+    assert done.returncode == 0, done.stderr
+    assert "it&#x27;s 12 ± 3. <a" in page(book)
+
+
+def test_the_book_lists_every_claim_once_and_asks_chapters_for_differing_answers():
+    claims = yaml.safe_load((ROOT / "book/claims.yml").read_text("utf8"))
+    assert [entry["claim"] for entry in claims] == list(CLAIMS)
+    for entry in claims:
+        assert entry["says"].endswith((".", ".”"))
+        assert len(set(entry["answers"].values())) == len(entry["answers"])
