@@ -1,0 +1,134 @@
+"""Look for secrets in everything that is published: python grading/leaks.py FOLDER [--student].
+
+Secrets are the solutions and hidden tests of the assignments and, in the students' edition, the solutions of the
+chapters. Every file in the folder is read, and what is inside of zip, gzip and tar files, notebooks, JSON and SQLite
+files. HTML tags, entities, escapes, colors and spacing do not hide a line.
+"""
+
+from __future__ import annotations
+
+import gzip
+import html
+import io
+import re
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+GRADING = Path(__file__).resolve().parent
+sys.path[:0] = [str(GRADING), str(GRADING.parent / "book" / "_ext")]
+
+import assignments  # noqa: E402
+
+SHORTEST = 16  # letters and digits; shorter lines stand in any program
+
+
+def squeeze(text: str) -> str:
+    """Only letters and digits, so that markup and spacing make no difference."""
+    return re.sub(r"[\W_]+", "", text)
+
+
+def secret_lines(student: bool, root: Path = GRADING.parent, sources: Path | None = None) -> dict[str, str]:
+    """Return {what to look for: the line and where it stands}."""
+    found: dict[str, str] = {}
+    public = ""
+    for source in sorted((sources or assignments.SOURCES).glob("*.md")):
+        notebook = assignments.read(source)
+        public += squeeze("\n".join(assignments.REGION.sub("", cell.source) for cell in notebook.cells))
+        for line in assignments.secrets(notebook):
+            _add(found, line, source.name)
+    chapters = [root / "index.md", *sorted((root / "book").glob("*.md"))]
+    from editions import solutions, split
+
+    for chapter in (c for c in chapters if c.exists()):
+        text = chapter.read_text(encoding="utf-8")
+        if student:
+            public += squeeze("\n".join(split(text, chapter.name)[0]))
+            for line in solutions(text, chapter.name):
+                _add(found, line, chapter.name)
+        else:
+            public += squeeze(text)  # what a chapter says in public is no secret of an assignment
+    package = "".join(p.read_text(encoding="utf-8") for p in sorted((root / "normcore").rglob("*.py")))
+    public += squeeze(package)
+    return {key: where for key, where in found.items() if key not in public}
+
+
+def _add(found: dict[str, str], line: str, where: str) -> None:
+    """Remember a line, and of a line with markup its longer pieces, which is what a page shows."""
+    for piece in [line, *re.split(r"\{[\w:]+\}`[^`]*`|\$[^$]*\$|[`*\[\]]", line)]:
+        if len(squeeze(piece)) >= SHORTEST and not piece.startswith((":", "```")):
+            found.setdefault(squeeze(piece), f"{where}: {line}")
+
+
+def texts(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Return (name, bytes) of a file and of everything packed into it."""
+    yield from _unpack(str(path), path.read_bytes(), 4)
+
+
+def _unpack(name: str, data: bytes, depth: int) -> Iterator[tuple[str, bytes]]:
+    yield name, data
+    if depth == 0:
+        return
+    if data[:4] == b"PK\x03\x04":
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                for inside in archive.namelist():
+                    yield from _unpack(f"{name}!{inside}", archive.read(inside), depth - 1)
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError):
+            return
+    elif data[:2] == b"\x1f\x8b":
+        try:
+            inner = gzip.decompress(data)
+        except (OSError, EOFError):
+            return
+        yield from _unpack(f"{name}!", inner, depth - 1)
+    elif data[257:262] == b"ustar":
+        with tarfile.open(fileobj=io.BytesIO(data)) as packed:
+            for member in packed.getmembers():
+                if file := packed.extractfile(member):
+                    yield from _unpack(f"{name}!{member.name}", file.read(), depth - 1)
+
+
+def views(data: bytes) -> Iterator[str]:
+    """Every way in which a reader may see the bytes as text, squeezed."""
+    for encoding in ("utf-8", "utf-16") if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8",):
+        text = data.decode(encoding, errors="ignore")
+        yield squeeze(text)
+        if "\\" in text:  # JSON and scripts: "\n", "\"", "é" and the like
+            unescaped = re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), text)
+            unescaped = re.sub(r"\\[nrt]", " ", unescaped).replace("\\", "")
+            yield squeeze(unescaped)
+            text = unescaped
+        if "<" in text or "&" in text:
+            for _ in range(2):  # a page, and a page quoted in a page
+                text = html.unescape(re.sub(r"<[^>]*>", "", text))
+                yield squeeze(text)
+
+
+def leaks(folder: Path, secrets: dict[str, str]) -> list[str]:
+    """Return "file: secret" for every secret found in the folder."""
+    pattern = re.compile("|".join(sorted(map(re.escape, secrets), key=len, reverse=True)) or r"(?!)")
+    found = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        for name, data in texts(path):
+            if data[:4] in (b"\x89PNG", b"\xff\xd8\xff\xe0", b"wOF2", b"\0asm"):
+                continue
+            hits = {match for view in views(data) for match in pattern.findall(view)}
+            found += [f"{name}: {secrets[hit]}" for hit in sorted(hits)]
+    return found
+
+
+def main(arguments: list[str]) -> None:
+    """The command."""
+    folders = [Path(a) for a in arguments if a != "--student"]
+    secrets = secret_lines("--student" in arguments)
+    found = [line for folder in folders for line in leaks(folder, secrets)]
+    if found or not all(f.is_dir() for f in folders):
+        sys.exit("leaks: published secrets\n" + "\n".join(found or [f"no folder {f}" for f in folders]))
+    print(f"{len(secrets)} secret lines, none of them in {', '.join(map(str, folders))}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,170 @@
+"""Bring a handed-in notebook back into the shape of the assignment, and say what was out of shape.
+
+nbgrader trusts the metadata of a submission: a renamed file, a deleted test or a tag that skips a cell changes the
+grade, silently. So every submission is rebuilt on the assignment's own cells. Of the student's notebook count the
+sources of the answers and the cells that they added; tests, points and metadata are the instructor's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+MOST_BYTES = 20_000_000
+KERNELS = {"python3", "python", ""}  # "python" is JupyterLite's
+
+
+class UnreadableError(Exception):
+    """The file is not a notebook."""
+
+
+def parse(data: bytes) -> NotebookNode:
+    """Return the notebook in data, or raise UnreadableError with the reason."""
+    if not data.strip():
+        raise UnreadableError("the file is empty")
+    if len(data) > MOST_BYTES:
+        raise UnreadableError(f"the file has more than {MOST_BYTES // 10**6} MB")
+    try:
+        raw = json.loads(data)
+        notebook = nbformat.convert(nbformat.from_dict(raw), 4)
+        cells = [_plain(cell) for cell in notebook.cells]
+    except Exception as error:
+        raise UnreadableError(f"the file is not a notebook ({type(error).__name__})") from None
+    notebook.cells = cells
+    return notebook
+
+
+def _plain(cell: Any) -> NotebookNode:
+    source = cell.get("source", "")
+    source = "".join(source) if isinstance(source, list) else str(source)
+    kind = cell.get("cell_type")
+    metadata = cell.get("metadata")
+    return NotebookNode(
+        cell_type=kind if kind in ("code", "markdown") else "markdown", source=source, id=str(cell.get("id", "")),
+        metadata=metadata if isinstance(metadata, dict) else {}, outputs=cell.get("outputs") or [])
+
+
+def _tags(cell: NotebookNode) -> dict[str, Any]:
+    found = cell.metadata.get("nbgrader")
+    return found if isinstance(found, dict) else {}
+
+
+def _defined(source: str) -> set[str]:
+    return set(re.findall(r"^(?:def|class)\s+(\w+)", source, re.MULTILINE))
+
+
+def _match(released: NotebookNode, handed_in: NotebookNode) -> dict[int, int]:
+    """Return, for cells of the assignment by position, the position of the student's version."""
+    pairs: dict[int, int] = {}
+
+    def take(key: Any, same_kind: bool = True) -> None:
+        for j, cell in enumerate(handed_in.cells):
+            if j in pairs.values() or not key(cell):
+                continue
+            for i, ours in enumerate(released.cells):  # the first of equal ones that is still free
+                if i not in pairs and key(ours) == key(cell) and (not same_kind or ours.cell_type == cell.cell_type):
+                    pairs[i] = j
+                    break
+
+    take(lambda c: _tags(c).get("grade_id"), same_kind=False)
+    take(lambda c: c.id if not _tags(c) else "")
+    take(lambda c: c.id if c.id.startswith(released.metadata.get("assignment", "?") + "-text-") else "")
+    take(lambda c: c.source.strip())
+    # what is left: an answer cell without its metadata defines the same function; a written answer keeps its question
+    for i, ours in enumerate(released.cells):
+        if i in pairs or not _tags(ours).get("solution"):
+            continue
+        free = [j for j in range(len(handed_in.cells))
+                if j not in pairs.values() and handed_in.cells[j].cell_type == ours.cell_type]
+        if ours.cell_type == "code":
+            fits = [j for j in free if _defined(ours.source) & _defined(handed_in.cells[j].source)]
+        else:
+            question = ours.source.split("YOUR ANSWER HERE")[0].strip()
+            fits = [j for j in free
+                    if difflib.SequenceMatcher(None, question, handed_in.cells[j].source[:len(question)]).ratio() > 0.7]
+        if fits:
+            pairs[i] = fits[-1]
+    return pairs
+
+
+def repair(released: NotebookNode, handed_in: NotebookNode) -> tuple[NotebookNode, list[str], list[str]]:
+    """Return the mended submission, the flags, and the ids of the cells that the student added."""
+    flags: list[str] = []
+
+    def flag(text: str) -> None:
+        if text not in flags:
+            flags.append(text)
+
+    pairs = _match(released, handed_in)
+    kernel = str((handed_in.metadata.get("kernelspec") or {}).get("name", ""))
+    if kernel not in KERNELS:
+        flag(f"kernel named {kernel[:40]}")
+    if not any(_tags(c) for c in handed_in.cells):
+        flag("metadata stripped")
+    before: dict[int, list[NotebookNode]] = {}
+    position = {j: i for i, j in pairs.items()}
+    last = -1
+    for j, cell in enumerate(handed_in.cells):
+        if j in position:
+            last = position[j]
+        else:
+            before.setdefault(last, []).append(cell)
+    order = [position[j] for j in sorted(position)]
+    if order != sorted(order):
+        flag("cells in another order")
+
+    cells: list[NotebookNode] = []
+    own_ids: list[str] = []
+
+    def add_extras(after: int) -> None:
+        for extra in before.get(after, []):
+            if extra.source.strip():
+                own_ids.append(extra.id)
+            make = nbformat.v4.new_code_cell if extra.cell_type == "code" else nbformat.v4.new_markdown_cell
+            cells.append(make(extra.source, id=f"extra-{len(cells)}"))
+
+    add_extras(-1)
+    for i, ours in enumerate(released.cells):
+        cell = nbformat.from_dict(json.loads(json.dumps(ours)))
+        tags, name = _tags(ours), _tags(ours).get("grade_id", "")
+        role = ours.metadata.get("normcore", {}).get("role", "text")
+        if i in pairs:
+            theirs = handed_in.cells[pairs[i]]
+            if role in ("answer", "written", "scratch", "keep"):
+                cell.source = theirs.source
+                if theirs.id != ours.id and theirs.id:
+                    own_ids.append(theirs.id)
+            elif role in ("given", "test") and theirs.source.strip() != ours.source.strip():
+                flag(f"{'test' if role == 'test' else 'given cell'} edited: {name}")
+            if role == "keep":
+                cell.outputs = _kept_outputs(theirs.outputs)
+            if tags and _tags(theirs):
+                if _tags(theirs).get("points") != tags.get("points"):
+                    flag(f"points edited: {name}")
+                if any(_tags(theirs).get(k) != tags.get(k) for k in ("grade", "solution", "locked", "task")):
+                    flag(f"metadata edited: {name}")
+            if {"skip-execution", "raises-exception"} & set(theirs.metadata.get("tags") or ()):
+                flag(f"metadata edited: {name or 'a cell'}")
+        elif role in ("answer", "written"):
+            flag(f"answer missing: {name}")
+        elif role in ("given", "test"):
+            flag(f"{'test' if role == 'test' else 'given cell'} missing: {name}")
+        cells.append(cell)
+        add_extras(i)
+    mended = nbformat.v4.new_notebook(cells=cells, metadata=json.loads(json.dumps(released.metadata)))
+    return mended, flags, own_ids
+
+
+def _kept_outputs(outputs: Any) -> list[NotebookNode]:
+    """The printed output of a cell that is not run again, in plain text and of a bearable length."""
+    text = ""
+    for output in outputs if isinstance(outputs, list) else []:
+        if isinstance(output, dict):
+            part = output.get("text") or (output.get("data") or {}).get("text/plain") or ""
+            text += "".join(map(str, part)) if isinstance(part, list) else str(part)
+    return [nbformat.v4.new_output("stream", text=text[:20_000])] if text else []

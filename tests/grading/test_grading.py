@@ -1,0 +1,217 @@
+"""One class with an honest student and every broken or hostile submission, graded once in the sandbox."""
+
+import csv
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import assignments
+import grade
+import nbformat
+import psutil
+import pytest
+import submissions as class_
+
+pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: no sandbox to test")
+
+
+@pytest.fixture(scope="module")
+def settings():
+    """Short limits, so that endless loops end soon."""
+    before = dict(os.environ)
+    os.environ |= {"CELL_SECONDS": "8", "LIMIT_MEMORY": "2000000000"}
+    os.environ.pop("UNSANDBOXED", None)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory, settings):
+    """Grade the class; return its folder, the records by student, the table and what reached the network."""
+    base = tmp_path_factory.mktemp("class")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        class_.write(base / "submitted", DATABASE=str(base / "root" / "gradebook.db"),
+                     GRADING=str(assignments.GRADING / "grade.py"), SOURCE=str(class_.SOURCE),
+                     PORT=server.getsockname()[1])
+        records = grade.grade(class_.NAME, base / "submitted", 2, root=base / "root", results=base / "results")
+        try:
+            server.accept()
+            called = True
+        except BlockingIOError:
+            called = False
+    with open(base / "results" / class_.NAME / "grades.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    return base, {r["student"]: r for r in records}, table, called
+
+
+@pytest.mark.parametrize("student", class_.SUBMISSIONS)
+def test_each_submission_gets_its_grade_and_flag(graded, student):
+    _, records, table, _ = graded
+    _, points, flag = class_.SUBMISSIONS[student]
+    rows = [row for row in table if row["student"] == student]
+    assert len(rows) == 7
+    assert sum(float(row["points"] or 0) for row in rows) == points, records[student]
+    assert sum(float(row["maximum"]) for row in rows) == class_.FULL + 3
+    flags = rows[0]["flag"]
+    assert re.search(flag, flags) if flag else flags == ""
+
+
+def test_a_written_answer_waits_for_a_reader(graded):
+    _, _, table, _ = graded
+    rows = {row["student"]: row for row in table if row["question"] == "one-image"}
+    assert (rows["honest"]["points"], rows["honest"]["flag"]) == ("", "to be read")
+    assert rows["untouched"]["points"] == "0"
+
+
+def outputs(base, student):
+    """Everything that the student's own cells printed while they were graded."""
+    notebook = nbformat.read(base / "root" / "autograded" / student / class_.NAME / f"{class_.NAME}.ipynb", 4)
+    return "".join(str(o.get("text", "")) for c in notebook.cells for o in c.get("outputs", []))
+
+
+def test_the_sandbox_shows_no_file_worth_reading(graded):
+    assert "FOUND [] [] False False False" in outputs(graded[0], "searches-the-disk")
+
+
+def test_the_sandbox_has_no_network(graded):
+    base, _, _, called = graded
+    printed = outputs(base, "opens-the-network")
+    assert not called
+    assert "CONNECTED" not in printed and printed.count("NO ") == 2
+
+
+def test_the_database_holds_only_what_the_grader_wrote(graded):
+    base = graded[0]
+    assert "WROTE" not in outputs(base, "writes-the-database")
+    with sqlite3.connect(base / "root" / "gradebook.db") as database:
+        assert database.execute("SELECT max(auto_score), max(manual_score) FROM grade").fetchone() == (4, None)
+    database.close()
+
+
+def test_probes_leave_no_trace(graded):
+    notebook = nbformat.read(graded[0] / "root" / "autograded" / "honest" / class_.NAME / f"{class_.NAME}.ipynb", 4)
+    assert notebook.cells[0].source.startswith("# Forward pass")
+    text = nbformat.writes(notebook)
+    assert "check = abs(" not in text and "NotTrusted" not in text
+
+
+def test_nothing_keeps_running_and_nothing_is_left_in_tmp(graded):
+    mine = [p for p in psutil.Process().children(recursive=True)
+            if any(word in " ".join(p.cmdline()) for word in ("bwrap", "sandbox/kernel.py"))]
+    assert mine == []
+    assert list(Path(os.environ.get("TMPDIR", "/tmp")).glob("nc-*/connection.json")) == []
+
+
+def test_feedback_opens_offline_and_hides_hidden_tests(graded):
+    base = graded[0]
+    secret = assignments.secrets(assignments.read(class_.SOURCE))
+    pages = list((base / "results" / class_.NAME / "feedback").glob("*.html"))
+    assert {p.stem for p in pages} == set(class_.SUBMISSIONS)
+    for page in pages:
+        text = page.read_text()
+        assert "default-src 'none'" in text.split("</head>")[0]
+        assert "<script" not in text.lower() and "<link" not in text.lower()
+        assert not re.findall(r"""(?:src|srcset|@import|url\()\s*=?\s*["']?(?:https?:)?//""", text)
+        plain = re.sub(r"<[^>]*>", "", text)
+        own = class_.solved()
+        hidden = secret - {line.strip() for c in own.cells for line in c.source.splitlines()}
+        messages = " ".join(re.findall(r"AssertionError: [^\n]*", plain))
+        assert [line for line in hidden if line in plain and line not in messages] == [], page.stem
+    wrong = (base / "results" / class_.NAME / "feedback" / "unbiased.html").read_text()
+    assert "over the axes (0, 2, 3) the variances are 8.75 and 5" in wrong
+    assert '<svg role="img" aria-label="y = \\gamma_c' in wrong
+
+
+def test_summary_names_those_to_look_at_and_shows_the_distribution(graded):
+    folder = graded[0] / "results" / class_.NAME
+    page = (folder / "summary.html").read_text()
+    look = page.split("Look at these")[1].split("For information")[0]
+    assert "<td>patches-numpy</td>" in look and "<td>honest</td>" not in look
+    assert "<td>renamed</td>" in page.split("For information")[1]
+    assert f"{len(class_.SUBMISSIONS)} graded; mean" in page
+    assert (folder / "distribution.svg").read_text().count("<path") > 20
+
+
+def contents(folder):
+    return {p.relative_to(folder): (p.read_bytes(), p.stat().st_mtime_ns if p.suffix == ".html" and "feedback"
+            in p.parts else 0) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_second_run_changes_nothing_and_a_lost_record_is_made_again(graded, capsys):
+    base = graded[0]
+    before = contents(base / "results")
+    grade.grade(class_.NAME, base / "submitted", 2, root=base / "root", results=base / "results")
+    number = len(class_.SUBMISSIONS)
+    assert f"{number} submissions, {number} already graded" in capsys.readouterr().out
+    assert contents(base / "results") == before
+    # what an interruption leaves: a submission without its record
+    (base / "root" / "records" / class_.NAME / "unbiased.json").unlink()
+    grade.grade(class_.NAME, base / "submitted", 1, root=base / "root", results=base / "results")
+    assert f"{number} submissions, {number - 1} already graded" in capsys.readouterr().out
+    table = base / "results" / class_.NAME / "grades.csv"
+    assert table.read_bytes() == before[table.relative_to(base / "results")][0]
+
+
+def test_a_grade_given_by_hand_survives_and_reaches_table_and_feedback(graded):
+    base = graded[0]
+    with grade.gradebook(base / "root") as book:
+        mark = book.find_grade("one-image", class_.NAME, class_.NAME, "owner")
+        mark.manual_score, mark.needs_manual_grade = 2.5, False
+        book.find_comment("one-image", class_.NAME, class_.NAME, "owner").manual_comment = "Say why."
+        book.db.commit()
+    (base / "root" / "records" / class_.NAME / "owner.json").unlink()  # and it is graded again
+    grade.grade(class_.NAME, base / "submitted", 1, root=base / "root", results=base / "results")
+    with grade.gradebook(base / "root") as book:  # graded again, nbgrader asks for a second look
+        mark = book.find_grade("one-image", class_.NAME, class_.NAME, "owner")
+        assert mark.manual_score == 2.5
+        mark.needs_manual_grade = False
+        book.db.commit()
+    grade.grade(class_.NAME, base / "submitted", 1, root=base / "root", results=base / "results")
+    with open(base / "results" / class_.NAME / "grades.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [r["points"] for r in rows if (r["student"], r["question"]) == ("owner", "one-image")] == ["2.5"]
+    assert "Say why." in (base / "results" / class_.NAME / "feedback" / "owner.html").read_text()
+
+
+def test_exports_of_learning_management_systems(tmp_path, settings):
+    """Moodle's and Canvas's names, nbgrader's folders, hostile paths; lateness from the name and from the date."""
+    good = nbformat.writes(class_.solved()).encode()
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        def put(name, data, when=(2026, 11, 20, 12, 0, 0)):
+            archive.writestr(zipfile.ZipInfo(name, when), data)
+
+        put("Ada Lovelace_12345_assignsubmission_file_/forward-pass.ipynb", good)
+        put("boolegeorge_LATE_881_99021_forward-pass-2.ipynb", good)
+        put("emmy/forward-pass/forward-pass.ipynb", good, (2026, 12, 2, 0, 1, 0))
+        put("emmy/forward-pass/timestamp.txt", "2026-11-30 22:00:00 UTC")
+        put("../../../evil/forward-pass.ipynb", b"", (2026, 12, 2, 0, 1, 0))
+        put("gauss/essay.pdf", b"%PDF")
+        put("__MACOSX/emmy/._forward.ipynb", b"x")
+    found = grade.from_zip(path, "forward-pass")
+    assert list(found) == ["Ada-Lovelace", "boolegeorge", "emmy", "evil", "gauss"]
+    assert found["boolegeorge"].late and not found["Ada-Lovelace"].late
+    assert grade.choose(found["boolegeorge"], "forward-pass")[1] == ["renamed: forward-pass-2.ipynb"]
+    assert grade.choose(found["gauss"], "forward-pass") == (None, ["no notebook"])
+    records = grade.grade("forward-pass", path, 2, due="2026-12-01", root=tmp_path / "root", results=tmp_path / "results")
+    rows = {r["student"]: (sum(g[1] or 0 for g in r["grades"]), r["late"]) for r in records}
+    assert rows == {"Ada-Lovelace": (17, "no"), "boolegeorge": (17, "yes"), "emmy": (17, "no"), "evil": (0, "yes"),
+                    "gauss": (0, "")}
+    assert not list(tmp_path.parent.glob("evil*"))
+
+
+def test_without_bubblewrap_nothing_is_graded(tmp_path):
+    (tmp_path / "submitted").mkdir()
+    command = [sys.executable, str(assignments.GRADING / "grade.py"), "forward-pass", "--from", str(tmp_path / "submitted")]
+    environment = {"PATH": str(tmp_path), "NORMCORE_GRADING": str(tmp_path / "root")}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "bubblewrap (bwrap) is not installed" in run.stderr and "UNSANDBOXED=1" in run.stderr
