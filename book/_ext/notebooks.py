@@ -17,6 +17,7 @@ import base64
 import json
 import mimetypes
 import re
+import textwrap
 import unicodedata
 from html import escape
 from pathlib import Path
@@ -156,6 +157,8 @@ class Translator:
             return self.display("\n".join(body), options.get("label", ""))
         if name in ("figure", "image"):
             return self.figure(argument, options, inside)
+        if name == "literalinclude":
+            return self.code(argument, options)
         if name == "table":
             return f"**{self.prose(argument)}**\n\n{inside}"
         if name in ("glossary", "div", "margin", "sidebar", "grid", "grid-item-card"):
@@ -270,6 +273,16 @@ class Translator:
         picture = f'<img src="{self.embed(source)}" alt="{alt}"{width}>'
         return f"{picture}\n\n{caption}" if caption else picture
 
+    def code(self, source, options):
+        """A piece of the package's own code."""
+        unknown = options.keys() - {"language", "pyobject", "caption"}
+        if unknown:
+            raise Unknown(f"literalinclude with {', '.join(sorted(unknown))}")
+        text = (self.book.folder / source).read_text("utf8")
+        if "pyobject" in options:
+            text = definition(text, options["pyobject"])
+        return f"```{options.get('language', 'python')}\n{text.rstrip()}\n```"
+
     def embed(self, source):
         """A picture of the book as an address that needs no file beside the notebook."""
         if re.match(r"[a-z]+:", source):
@@ -290,6 +303,18 @@ def options_of(body):
             return options, body[at:]
         options[match[1]] = match[2]
     return options, []
+
+
+def definition(text, name):
+    """Source of the function or class ``name``, as ``literalinclude`` cuts it out."""
+    body = ast.parse(text).body
+    for part in name.split("."):
+        found = next((one for one in body if getattr(one, "name", None) == part), None)
+        if found is None:
+            raise Unknown(f"no definition of {name}")
+        body = found.body
+    first = min([found.lineno, *(one.lineno for one in found.decorator_list)])
+    return textwrap.dedent("\n".join(text.splitlines()[first - 1 : found.end_lineno]))
 
 
 def quote(title, text):

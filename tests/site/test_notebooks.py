@@ -92,6 +92,19 @@ def test_what_it_does_not_know_is_named(source, complaint):
         translate(source)
 
 
+def test_code_of_the_package_is_cut_out(tmp_path):
+    code = "import x\n\n\n@x\ndef f():\n    return 1\n\n\nclass C:\n    def g(self):\n        pass\n"
+    (tmp_path / "code.py").write_text(code)
+    book = BOOK._replace(folder=tmp_path)
+    whole = translate("```{literalinclude} code.py\n:pyobject: f\n:language: python\n```", book)
+    assert whole == "```python\n@x\ndef f():\n    return 1\n```"
+    method = translate("```{literalinclude} code.py\n:pyobject: C.g\n```", book)
+    assert method == "```python\ndef g(self):\n    pass\n```"
+    for options in (":pyobject: gone", ":lines: 1-2"):
+        with pytest.raises(notebooks.Unknown):
+            translate(f"```{{literalinclude}} code.py\n{options}\n```", book)
+
+
 def test_links_of_a_notebook_that_travels_alone():
     alone = BOOK._replace(siblings=False)
     assert translate("{doc}`there`", alone) == "There"
