@@ -204,13 +204,8 @@ def initialize(net: torch.nn.Sequential, seeds: Sequence[int]) -> None:
                 layer.bias.zero_()
 
 
-def train(
-    plan: Plan, norm: Norm, batch_size: int, steps: int, seeds: tuple[int, ...] = (), by_class: bool = False
-) -> dict[str, Array]:
+def train(plan: Plan, norm: Norm, batch_size: int, steps: int, seeds: tuple[int, ...] = ()) -> dict[str, Array]:
     """Train a bank of one norm at one batch size, all rates for some seeds (else all), by plain gradient descent.
-
-    ``by_class`` sorts the training images by their label before they are cut into batches, so that most batches hold
-    one digit.
 
     Returns
     -------
@@ -249,7 +244,7 @@ def train(
 
     validation, test = fetch([part[1] for part in parts]), fetch([part[2] for part in parts])
     check_steps, curves = plan.check_steps(steps), []
-    batches = [_batches(draw, part[0], labels, batch_size, by_class) for draw, part in zip(draws, parts, strict=True)]
+    batches = [_batches(draw, part[0], batch_size) for draw, part in zip(draws, parts, strict=True)]
     for step in range(1, steps + 1):
         x, y = fetch([next(own) for own in batches])
         loss = functional.cross_entropy(net(x).reshape(-1, 10), y.flatten(), reduction="sum") / batch_size
@@ -276,17 +271,11 @@ def train(
     return measured
 
 
-def _batches(
-    draw: np.random.Generator, known: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], size: int, by_class: bool
-) -> Iterator[npt.NDArray[np.int64]]:
+def _batches(draw: np.random.Generator, known: npt.NDArray[np.int64], size: int) -> Iterator[npt.NDArray[np.int64]]:
     """Batches without end: the training images shuffled anew for each pass, what is left over of a pass dropped."""
     while True:
         order = draw.permutation(known)
-        cuts = order[: len(order) // size * size].reshape(-1, size)
-        if by_class:
-            ordered = order[np.argsort(labels[order], kind="stable")]
-            cuts = draw.permutation(ordered[: cuts.size].reshape(-1, size))
-        yield from cuts
+        yield from order[: len(order) // size * size].reshape(-1, size)
 
 
 def run(plan: Plan = BOOK, cache: Path | None = CACHE, workers: int | None = None) -> Results:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -184,7 +185,7 @@ def _points(
     middle = np.array([r[0] for _, r in rows])
     ends = np.array([[r[0] - r[1], r[2] - r[0]] for _, r in rows]).reshape(-1, 2).T
     at = shift * np.array([size for size, _ in rows])
-    look = {"color": color, "marker": marker, "linestyle": line}
+    look: dict[str, Any] = {"color": color, "marker": marker, "linestyle": line}
     ax.errorbar(at, middle, yerr=ends, capsize=3, elinewidth=1.2, label=name, **look)
 
 
