@@ -342,8 +342,9 @@ def _difference(
     """The derivative of sum(dy * y) by one entry, by differences of fourth order; and the largest term of that sum."""
     value = values[name]
     # a step of 1/1000 of the spread that the entry is normalized with, or of gamma and beta themselves
-    near = [value[:, index[1]], value[index[:2]]] if name == "x" else [np.ones(1)]
-    h = 1e-3 * min((s for s in (float(np.std(v)) for v in near) if s > 0), default=1.0)
+    near = [value[:, index[1]], value[index[:2]]] if name == "x" else [np.array([-1.0, 1.0])]
+    spread = min((s for s in (float(np.std(v)) for v in near) if s > 0), default=1e-4)
+    h = 1e-3 * max(spread, 1e-9 * abs(float(value[index])))
     y = []
     for k in (-2, -1, 1, 2):
         moved = value.copy()

@@ -99,7 +99,8 @@ def _forward(x: Array, gamma: Param, beta: Param, eps: float, stats: Shape, *giv
         d = np.subtract(x, _col(near, x), out=y)  # exact for x near the mean, now rounded to x's dtype
         rest = mean[s] - near if given else _sum(d) / count  # what rounding left in the mean
         if not given:  # corrected two-pass variance: never E[x²] - E[x]², which cancels far from zero
-            mean[s], var[s] = near + rest, np.maximum(_sum(d, d) / count - rest**2, 0)
+            mean[s] = np.where(np.isinf(near), near, near + rest)
+            var[s] = np.maximum(_sum(d, d) / count - rest**2, 0)
         scale = weight[s] / np.sqrt(var[s] + eps)
         d *= _col(scale, x)
         d += _col(bias[s] - scale * rest, x)

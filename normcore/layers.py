@@ -96,7 +96,7 @@ class _Norm:
     def backward(self, dy: Array) -> Array:
         """dx for the last x, in the mode of that call; sets dgamma and dbeta (None without the parameter)."""
         if self._cache is None:
-            raise ValueError("backward before forward: call the layer on an x first")
+            raise ValueError("backward before forward: there is no x to take a gradient by; call the layer on one first")
         dx, self.dgamma, self.dbeta = F.batch_norm_backward(dy, self._cache)  # the cache knows the averaged axes
         return dx
 
@@ -117,6 +117,8 @@ class _Norm:
         Values are cast to the layer's dtype.  ValueError for missing or unknown keys, wrong shapes and a negative
         variance, TypeError for wrong dtypes; then nothing is loaded.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"the state is a {type(state).__name__}, wanted a dictionary, as state_dict() returns")
         mine = self.state_dict()
         if set(state) != set(mine):
             raise ValueError(

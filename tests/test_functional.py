@@ -171,7 +171,9 @@ def test_a_transposed_two_dimensional_input():
         assert relative_error(mine, true) < 1e-13
 
 
-@pytest.mark.parametrize("shape", [(6, 5, 3), (6, 5, 200), (40, 5), (3, 5, 600), (2000, 5), (1, 5, 33000), (2, 5, 40, 1)])
+@pytest.mark.parametrize(
+    "shape", [(6, 5, 3), (6, 5, 200), (40, 5), (3, 5, 600), (2000, 5), (1, 5, 33000), (2, 5, 40, 1), (3, 5, 2, 128)]
+)
 @pytest.mark.parametrize("block", [1, 4000, 2 << 20])
 def test_blocks_and_stretches_do_not_show(shape, block, monkeypatch):
     """One channel at a time, a few, or all; rows short and long, in one stretch and in several."""
@@ -206,8 +208,8 @@ class TestTheory:
 
     def test_one_sample(self):
         """Batch norm of one image is its instance norm; a batch of images is not."""
-        one = self.x[:1]
-        assert np.array_equal(nc.batch_norm(one, self.gamma, self.beta)[0], nc.instance_norm(one, self.gamma, self.beta)[0])
+        one = self.x[:1], self.gamma, self.beta
+        assert np.array_equal(nc.batch_norm(*one)[0], nc.instance_norm(*one)[0])
         assert abs(nc.batch_norm(self.x)[0] - nc.instance_norm(self.x)[0]).max() > 0.1
 
     def test_groups(self):
@@ -215,7 +217,7 @@ class TestTheory:
         np.testing.assert_allclose(nc.group_norm(self.x, 1)[0], nc.layer_norm(self.x)[0], atol=1e-12)
 
     def test_identity(self):
-        y, cache = nc.batch_norm(self.x)
+        _, cache = nc.batch_norm(self.x)
         back, _ = nc.batch_norm(self.x, np.sqrt(cache.var + 1e-5), cache.mean)
         np.testing.assert_allclose(back, self.x, atol=1e-12)
 
@@ -321,7 +323,7 @@ def test_hard_inputs_in_float32(kind, name, shape):
 def test_a_gradient_of_the_largest_size_does_not_overflow():
     x, gamma, beta, dy = problem("batch", (64, 2, 5, 5), np.float32)
     dy *= np.float32(6e37)
-    y, cache = nc.batch_norm(x, gamma, beta)
+    _, cache = nc.batch_norm(x, gamma, beta)
     with np.errstate(over="raise"):
         dx, dgamma, _ = nc.batch_norm_backward(dy, cache)
     true = exact("batch", x, gamma, beta, dy)
@@ -393,11 +395,11 @@ def test_nonfinite_values_stay_in_their_channel(kind, bad):
         np.testing.assert_allclose(mine, true, atol=1e-11)
 
 
-@pytest.mark.parametrize("shape", [(0, 3), (0, 3, 4), (2, 3, 0, 5), (0, 3, 1)])
-@pytest.mark.parametrize("kind", ["batch", "instance"])
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [("batch", (0, 3)), *((k, s) for k in ("batch", "instance") for s in [(0, 3, 4), (2, 3, 0, 5), (0, 3, 1)])],
+)
 def test_empty_batches(kind, shape):
-    if kind == "instance" and len(shape) == 2:
-        pytest.skip("instance norm has no (N, C)")
     x, one = np.zeros(shape, np.float32), np.ones(3, np.float32)
     y, cache = forward(kind, x, one, one)
     dx, dgamma, dbeta = backward(kind, y, cache)
@@ -418,7 +420,7 @@ def test_inputs_are_only_read():
     for a in (x, gamma, beta, dy):
         a.flags.writeable = False
     for kind in ("batch", "instance"):
-        y, cache = forward(kind, x, gamma, beta)
+        _, cache = forward(kind, x, gamma, beta)
         assert cache.x is x
         backward(kind, dy, cache)
     nc.batch_norm_inference(x, gamma, abs(beta), gamma, beta)
@@ -428,7 +430,7 @@ def test_numpys_settings_are_left_alone():
     before = np.getbufsize(), np.geterr()
     x, gamma, beta, dy = problem("batch", (4, 3, 5, 6))
     with np.errstate(all="raise"):
-        y, cache = nc.batch_norm(np.where(x > 1, np.inf, x), gamma, beta)
+        _, cache = nc.batch_norm(np.where(x > 1, np.inf, x), gamma, beta)
         nc.batch_norm_backward(dy, cache)
     assert (np.getbufsize(), np.geterr()) == before
 

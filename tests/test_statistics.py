@@ -1,0 +1,156 @@
+"""Running averages, population statistics and the laws of their errors: by hand, against NumPy, and by simulation."""
+
+import numpy as np
+import pytest
+
+import normcore as nc
+from normcore import statistics as st
+
+
+def test_average_step():
+    assert st.average_step(2.0, 10.0, 0.25) == 4
+    np.testing.assert_array_equal(st.average_step([0.0, 1.0], [4.0, 5.0], 0.5), [2, 3])
+    assert st.average_step(2, 10, 0) == 2
+    assert st.average_step(2, 10, 1) == 10
+    assert st.average_step(np.float32(1), np.float32(2), np.float32(0.5)).dtype == np.float64
+
+
+def test_exponential_average():
+    values = np.random.default_rng(0).normal(size=(20, 3))
+    averages = st.exponential_average(values, 0.3, start=5.0)
+    assert averages.shape == (20, 3)
+    weights = st.exponential_weights(0.3, 20)
+    np.testing.assert_allclose(averages[-1], weights @ values[::-1] + 5 * 0.7**20, rtol=1e-13)
+    np.testing.assert_allclose(averages[0], 0.7 * 5 + 0.3 * values[0], rtol=1e-15)
+    np.testing.assert_allclose(weights.sum(), 1 - 0.7**20, rtol=1e-14)
+    assert st.exponential_average([1.0]).tolist() == [0.1]
+    assert st.exponential_average([], 0.5).shape == (0,)
+
+
+def test_cumulative_average():
+    values = np.random.default_rng(0).normal(size=(20, 3))
+    expected = [values[: t + 1].mean(0) for t in range(20)]
+    np.testing.assert_allclose(st.cumulative_average(values), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("momentum", [None, 0.1])
+def test_layers_use_these_averages(momentum):
+    xs = np.random.default_rng(0).normal(size=(6, 8, 2, 5))
+    layer = nc.BatchNorm(2, momentum=momentum, dtype=np.float64)
+    for x in xs:
+        layer(x)
+    means, variances = xs.mean((1, 3)), st.unbiased(xs.var((1, 3)), 40)
+    if momentum is None:
+        expected = st.cumulative_average(means)[-1], st.cumulative_average(variances)[-1]
+    else:
+        expected = st.exponential_average(means)[-1], st.exponential_average(variances, start=1)[-1]
+    np.testing.assert_allclose((layer.running_mean, layer.running_var), expected, rtol=1e-13)
+
+
+def test_unbiased():
+    x = np.random.default_rng(0).normal(size=7)
+    np.testing.assert_allclose(st.unbiased(x.var(), 7), x.var(ddof=1), rtol=1e-15)
+    assert st.unbiased([1.0, 2.0], 2).tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("sizes", [(10,), (1, 9), (3, 0, 3, 4), (1,) * 10])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_population_is_exact_whatever_the_batches(sizes, dtype):
+    x = (1e3 + np.random.default_rng(0).normal(size=(10, 3, 4, 2))).astype(dtype)
+    batches = np.split(x, np.cumsum(sizes)[:-1])
+    mean, var, size = st.population_statistics(batches)
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(mean, wide.mean((0, 2, 3)), rtol=1e-14)
+    np.testing.assert_allclose(var, wide.var((0, 2, 3)), rtol=1e-12)
+    assert size == 80
+    assert mean.dtype == var.dtype == np.float64
+
+
+def test_population_of_a_generator_of_different_shapes():
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    mean, var, size = st.population_statistics(b for b in (x[:1], x[1:, :, None]))
+    np.testing.assert_allclose((mean, var), (x.mean(0), x.var(0)), rtol=1e-14)
+    assert size == 4
+
+
+def test_standard_errors_by_hand():
+    assert st.standard_error_of_mean(6.0, 9) == 2
+    np.testing.assert_allclose(st.standard_error_of_mean([1.0, 2.0], [4, 16]), [0.5, 0.5])
+    np.testing.assert_allclose(st.standard_error_of_variance(3.0, 3), 2.0)  # 3 * 2/3 * sqrt(2/2)
+    np.testing.assert_allclose(st.standard_error_of_variance(2.0, 2, -2.0), 1.0)  # 2 * 1/2 * sqrt(2 - 1)
+    np.testing.assert_allclose(st.standard_error_of_variance(4.0, 4, 8.0), 3 * np.sqrt(2 / 3 + 2))
+
+
+@pytest.mark.parametrize(("draw", "std", "kurtosis"), [
+    (lambda r, s: r.normal(size=s), 1, 0),
+    (lambda r, s: r.uniform(-1, 1, s), 3**-0.5, -1.2),
+    (lambda r, s: r.exponential(size=s), 1, 6),
+])  # fmt: skip
+@pytest.mark.parametrize("count", [2, 5, 40])
+def test_laws_hold_in_simulation(draw, std, kurtosis, count):
+    x = draw(np.random.default_rng(0), (200_000, count))
+    spread = x.mean(1).std()
+    assert abs(spread / st.standard_error_of_mean(std, count) - 1) < 0.01
+    spread = x.var(1).std()
+    assert abs(spread / st.standard_error_of_variance(std**2, count, kurtosis) - 1) < 0.03
+
+
+def test_excess_kurtosis():
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(size=(1000, 50)), rng.uniform(size=(1000, 50)), rng.laplace(size=(1000, 50))], 1)
+    np.testing.assert_allclose(st.excess_kurtosis(x), [0, -1.2, 3], atol=0.25)
+    assert st.excess_kurtosis(np.array([[[0.0, 0, 0, 4]]])).round(12).tolist() == [-0.666666666667]  # 21/9 - 3
+    assert np.isnan(st.excess_kurtosis(np.ones((3, 1)))).all()
+
+
+def test_effective_sample_size():
+    rng = np.random.default_rng(0)
+    independent = rng.normal(size=(4000, 2, 5, 5))
+    np.testing.assert_allclose(st.effective_sample_size(independent) / independent[:, 0].size, 1, atol=0.05)
+    same = np.broadcast_to(rng.normal(size=(50, 2, 1)), (50, 2, 9))
+    np.testing.assert_allclose(st.effective_sample_size(same), 50)
+    # equally correlated positions, r = 0.3: N L / (1 + (L - 1) r)
+    shared, own = rng.normal(size=(20000, 1, 1)), rng.normal(size=(20000, 1, 10))
+    x = np.sqrt(0.3) * shared + np.sqrt(0.7) * own
+    np.testing.assert_allclose(st.effective_sample_size(x), 20000 * 10 / (1 + 9 * 0.3), rtol=0.03)
+    np.testing.assert_allclose(st.effective_sample_size(x[..., 0]), 20000)
+
+
+def test_effective_sample_size_by_hand():
+    """Sample means 1 and 3: variance 2.  Within: 1 around each.  2 * (2 + 1) / 2."""
+    assert st.effective_sample_size(np.array([[[0.0, 2.0]], [[2.0, 4.0]]])).tolist() == [3.0]
+
+
+def test_effective_sample_size_predicts_the_spread_of_batch_means():
+    rng = np.random.default_rng(1)
+    images = rng.normal(size=(5000, 1, 8, 8)).cumsum(2).cumsum(3)  # neighbors agree
+    batches = images[rng.integers(0, 5000, (2000, 16))].mean((1, 2, 3, 4))
+    whole = st.effective_sample_size(images)[0]
+    law = st.standard_error_of_mean(images.std(), whole * 16 / 5000)
+    assert abs(batches.std() / law - 1) < 0.05
+    assert batches.std() > 4 * st.standard_error_of_mean(images.std(), 16 * 64)
+
+
+@pytest.mark.parametrize(("call", "error", "message"), [
+    (lambda: st.average_step(0, 1, 1.1), ValueError, r"weight is 1.1, wanted a number from 0 to 1"),
+    (lambda: st.average_step(0, 1, -0.1), ValueError, r"weight is -0.1, wanted"),
+    (lambda: st.average_step(0, 1, float("nan")), ValueError, r"weight is nan, wanted"),
+    (lambda: st.average_step(0, 1, "0.1"), TypeError, r"weight is '0.1', wanted a number"),
+    (lambda: st.average_step(0, 1, True), TypeError, r"weight is True, wanted a number"),
+    (lambda: st.exponential_average(3.0), ValueError, r"values has shape \(\), wanted \(steps, ...\)"),
+    (lambda: st.exponential_weights(2, 3), ValueError, r"momentum is 2, wanted"),
+    (lambda: st.unbiased(1.0, 1), ValueError, r"count is 1, wanted at least 2"),
+    (lambda: st.standard_error_of_variance(1.0, 1), ValueError, r"count is 1.0, wanted at least 2"),
+    (lambda: st.population_statistics([]), ValueError, r"no values in batches, wanted at least one"),
+    (lambda: st.population_statistics([np.zeros((0, 3))]), ValueError, r"no values in batches"),
+    (lambda: st.population_statistics([np.zeros(3)]), ValueError, r"batch has shape \(3,\), wanted \(N, C\)"),
+    (lambda: st.population_statistics([np.zeros((2, 3)), np.zeros((2, 4))]), ValueError, r"\(2, 4\), wanted 3"),
+    (lambda: st.population_statistics([np.zeros((2, 3), int)]), TypeError, r"batch has dtype int64, wanted float16"),
+    (lambda: st.excess_kurtosis(np.zeros(3)), ValueError, r"x has shape \(3,\), wanted \(N, C\)"),
+    (lambda: st.effective_sample_size(np.zeros(3)), ValueError, r"x has shape \(3,\), wanted \(N, C\)"),
+    (lambda: st.effective_sample_size(np.zeros((1, 3, 4))), ValueError, r"\(1, 3, 4\), wanted at least 2 samples"),
+    (lambda: st.effective_sample_size(np.zeros((2, 3, 0))), ValueError, r"\(2, 3, 0\), wanted at least 2 samples"),
+])  # fmt: skip
+def test_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,140 @@
+"""torch's own ready-made inputs: the OpInfo samples of its functions, the ModuleInfo inputs and errors of its modules.
+
+Left out, with the reason:
+- two OpInfo samples of shape (0,), one axis and no batch: not a layout of normcore (N, C, ...);
+- running statistics for a momentum outside [0, 1], in four OpInfo samples: normcore refuses such a momentum;
+  outputs and gradients of these samples are compared.
+Inputs without a batch axis, which torch's instance norm takes, are compared as a batch of one.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("expecttest", reason="torch.testing._internal needs the package expecttest")
+from torch.testing._internal.common_methods_invocations import op_db
+from torch.testing._internal.common_modules import module_db
+
+import normcore as nc
+
+DTYPES = [torch.float32, torch.float64]
+MODULES = [m for m in module_db if m.module_cls.__name__[:-2] in ("BatchNorm", "InstanceNorm")]
+
+
+def name(value):
+    module = getattr(value, "module_cls", None)
+    return module.__name__ if module else getattr(value, "name", str(value))
+
+
+def close(mine, theirs):
+    tolerance = 1e-12 if theirs.dtype == torch.float64 else 5e-6
+    np.testing.assert_allclose(mine, theirs.detach().numpy(), rtol=tolerance, atol=tolerance, strict=True)
+
+
+def array(t):
+    return None if t is None else t.detach().numpy()
+
+
+def samples(kind):
+    op = next(o for o in op_db if o.name == f"nn.functional.{kind}_norm")
+    return [(op, dtype, i) for dtype in DTYPES for i, _ in enumerate(op.sample_inputs("cpu", dtype))]
+
+
+def arguments(sample):
+    """input, running_mean, running_var, weight, bias and the rest, for both functions."""
+    names = ("running_mean", "running_var", "weight", "bias")
+    given = {**dict(zip(names, sample.args, strict=False)), **sample.kwargs}
+    return sample.input, *(given.pop(n, None) for n in names), given
+
+
+@pytest.mark.parametrize(("op", "dtype", "i"), samples("batch") + samples("instance"), ids=name)
+def test_opinfo_samples(op, dtype, i):
+    torch.manual_seed(0)
+    sample = list(op.sample_inputs("cpu", dtype, requires_grad=True))[i]
+    x, mean, var, weight, bias, options = arguments(sample)
+    if x.shape == (0,):
+        with pytest.raises(ValueError, match=r"x has shape \(0,\), wanted \(N, C\)"):
+            nc.batch_norm(array(x))
+        return
+    before = None if mean is None else (array(mean).copy(), array(var).copy())
+    kind = op.name.split(".")[-1]
+    y = getattr(torch.nn.functional, kind)(x, mean, var, weight=weight, bias=bias, **options)
+    leaves = [t for t in (x, weight, bias) if t is not None]
+    dy = torch.ones_like(y) if y.numel() == 0 else torch.linspace(-1, 2, y.numel(), dtype=dtype).reshape(y.shape)
+    torchs = dict(zip(map(id, leaves), torch.autograd.grad(y, leaves, dy), strict=True))
+    eps, params = options.get("eps", 1e-5), (array(weight), array(bias))
+    if kind == "instance_norm":
+        mine, cache = nc.instance_norm(array(x), *params, eps)
+    elif options.get("training", False):
+        mine, cache = nc.batch_norm(array(x), *params, eps)
+    else:
+        mine = nc.batch_norm_inference(array(x), *before, *params, eps)
+        cache = nc.Cache(array(x), *before, *params, eps, constant=True)
+    close(mine, y)
+    for gradient, leaf in zip(nc.batch_norm_backward(array(dy), cache), (x, weight, bias), strict=True):
+        if leaf is None:
+            assert gradient is None
+        else:
+            close(gradient, torchs[id(leaf)])
+    momentum = options.get("momentum", 0.1)
+    if before is not None and not cache.constant and 0 <= momentum <= 1:
+        values = cache.mean, nc.statistics.unbiased(cache.var, mine.size // cache.mean.size)
+        for old, new, theirs in zip(before, values, (mean, var), strict=True):
+            new = new.reshape(-1, len(old)).mean(0)
+            close(nc.statistics.average_step(old, new, momentum).astype(old.dtype), theirs)
+
+
+def module_cases():
+    for m in MODULES:
+        for dtype in DTYPES:
+            for training in (True, False):
+                count = len(m.module_inputs_func(m, "cpu", dtype, True, training))
+                yield from ((m, dtype, training, i) for i in range(count))
+
+
+@pytest.mark.parametrize(("m", "dtype", "training", "i"), [*module_cases()], ids=name)
+def test_module_inputs(m, dtype, training, i):
+    torch.manual_seed(0)
+    case = m.module_inputs_func(m, "cpu", dtype, True, training)[i]
+    args, kwargs = case.constructor_input.args, case.constructor_input.kwargs
+    theirs = m.module_cls(*args, **kwargs, dtype=dtype)
+    mine = getattr(nc, m.module_cls.__name__[:-2])(*args, **kwargs, dtype=np.dtype(str(dtype)[6:]))
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter)
+    mine.load_state_dict(theirs.state_dict())
+    (x,) = case.forward_input.args
+    single = x.dim() == int(m.module_cls.__name__[-2]) + 1 and mine._least == 3
+    theirs.train(training)
+    mine.train(training)
+    y = theirs(x)
+    dy = torch.linspace(-1, 2, y.numel(), dtype=dtype).reshape(y.shape)
+    torchs = torch.autograd.grad(y, [x, *theirs.parameters()], dy)
+    close(mine(array(x)[None] if single else array(x))[0 if single else ...], y)
+    close(mine.backward(array(dy)[None] if single else array(dy))[0 if single else ...], torchs[0])
+    for gradient, expected in zip([g for g in (mine.dgamma, mine.dbeta) if g is not None], torchs[1:], strict=True):
+        close(gradient, expected)
+    for key, value in theirs.state_dict().items():
+        if key != "num_batches_tracked" or mine._least == 2:
+            close(mine.state_dict()[key], value)
+
+
+def error_cases():
+    for m in MODULES:
+        if m.module_error_inputs_func is not None:
+            for e in m.module_error_inputs_func(m, "cpu", torch.float64, False, True):
+                yield m.module_cls.__name__, e
+
+
+@pytest.mark.parametrize(("layer", "error"), [*error_cases()])
+def test_module_error_inputs(layer, error):
+    """All of them are about eps; torch says so in the forward pass, normcore when the layer is made."""
+    case = error.module_error_input.constructor_input
+    with pytest.raises(error.error_type, match=r"eps is (-1|0).0, wanted a finite number above 0"):
+        getattr(nc, layer[:-2])(*case.args, **case.kwargs)
+
+
+def test_nothing_was_left_out_unseen():
+    """The number of cases that this torch has; change these together with the pinned version."""
+    assert [len(samples("batch")), len(samples("instance"))] == [24, 18]
+    assert len(list(module_cases())) == 160
+    assert len(list(error_cases())) == 6
