@@ -121,11 +121,14 @@ def draw_difference(shares: Mapping[str, Array]) -> Figure:
     """How much of a layer's size differs from image to image; ``shares``: an array (repeats, depth) for each norm."""
     fig, ax = figure(2.9)
     said = []
-    for (label, values), (color, marker) in zip(shares.items(), LINES, strict=False):
+    for i, ((label, values), (color, marker)) in enumerate(zip(shares.items(), LINES, strict=False)):
         layers = np.arange(1, values.shape[1] + 1)
         mean = values.mean(0)
+        every = max(1, len(layers) // 6)
         ax.fill_between(layers, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
-        ax.plot(layers, mean, marker=marker, markevery=max(1, len(layers) // 8), color=color, label=label)
+        # lines may coincide: markers take turns, and the last line is dashed
+        look = {"marker": marker, "markevery": (i * every // 3, every), "linestyle": ("-", "-", "--")[i % 3]}
+        ax.plot(layers, mean, color=color, label=label, **look)
         said.append(f"{label} {mean[0]:.2f} at layer 1, {mean[-1]:.2f} at layer {len(layers)}")
     ax.set(xlabel="layer", ylabel="share that differs\nbetween images", ylim=(0, 1.05))
     fig.legend(loc="outside upper center", ncols=len(shares))
