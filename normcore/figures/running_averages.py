@@ -53,7 +53,7 @@ def draw_company(images: Array, layer: BatchNorm | InstanceNorm, others: Sequenc
     ax.imshow(np.clip(y.transpose(1, 2, 0) / 5 + 0.5, 0, 1))  # gray is 0, black -2.5, white 2.5
     ax.set_title("the image, normalized")
     picture_only(ax)
-    company = f"in the company of {len(others)}" if len(others) else "alone"
+    company = f"in the company of {len(others)} (brightness {batch[1:].mean():.2f})" if len(others) else "alone"
     said = f"{mode} mode, {company}: its output has mean {y.mean():.2f} and spread {y.std():.2f}"
     return fig.describe(
         f"On the left the image and the {len(others)} images that arrive with it, on the right the image after batch "
