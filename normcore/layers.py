@@ -96,7 +96,7 @@ class _Norm:
     def backward(self, dy: Array) -> Array:
         """dx for the last x, in the mode of that call; sets dgamma and dbeta (None without the parameter)."""
         if self._cache is None:
-            raise ValueError("backward before forward: there is no x to take a gradient by; call the layer on one first")
+            raise ValueError("backward before forward: there is no x to take a gradient by, call the layer on one")
         dx, self.dgamma, self.dbeta = F.batch_norm_backward(dy, self._cache)  # the cache knows the averaged axes
         return dx
 

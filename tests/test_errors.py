@@ -88,7 +88,7 @@ CASES = [
     (lambda: nc.layer_norm(X[:, :1, 0]), ValueError, r"leaves 1 value for a sample"),
     (lambda: nc.group_norm(X[:, :, 0], 3), ValueError, r"leaves 1 value for a group"),
     # the backward pass
-    (lambda: layer().backward(X), ValueError, r"backward before forward: there is no x .*; call the layer"),
+    (lambda: layer().backward(X), ValueError, r"backward before forward: there is no x .*, call the layer"),
     (lambda: nc.batch_norm_backward(X[:1], CACHE), ValueError, r"dy has shape \(1, 3, 4\), wanted \(2, 3, 4\), the shape of"),
     (lambda: nc.instance_norm_backward(X.T, CACHE), ValueError, r"dy has shape \(4, 3, 2\), wanted \(2, 3, 4\)"),
     (lambda: nc.batch_norm_backward(1.0, CACHE), TypeError, r"dy is a float, wanted a NumPy array"),
