@@ -52,10 +52,20 @@ edit: env  ## JupyterLab on the chapters' sources: opened as notebooks, saved as
 zip: site  ## the whole site as one file, dist/normcore-site.zip, that opens without a server
 	$(BIN)/python -c "import shutil; shutil.make_archive('dist/normcore-site', 'zip', '_build', 'html')"
 
+.venv-colab/installed: constraints.txt
+	$(PYTHON) -m venv .venv-colab
+	.venv-colab/bin/pip install --quiet --disable-pip-version-check -c constraints.txt \
+	numpy matplotlib torch ipywidgets nbclient ipykernel
+	@touch $@
+
+colab-test: wheel .venv-colab/installed  ## the downloads of the last build, run where only Colab's packages are
+	.venv-colab/bin/pip uninstall --quiet --yes normcore
+	.venv-colab/bin/python tools/colab_test.py dist/normcore-*.whl _build/html/_sources/book/*.ipynb
+
 links: env  ## asks every outside address in the book whether it still answers; needs the internet
 	$(BIN)/jupyter-book build . --builder linkcheck --path-output .cache/links
 
-.PHONY: wheel site live-test lab edit zip links
+.PHONY: wheel site live-test lab edit zip links colab-test
 
 assignments: env  ## the graded assignments: student notebooks, checked; SOURCES=folder for a private set
 	SOURCES="$(SOURCES)" $(BIN)/python grading/assignments.py
