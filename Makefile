@@ -86,3 +86,21 @@ student-site: wheel .venv-lite/installed  ## the same with live notebooks in lit
 	$(BIN)/python grading/leaks.py --student _build/student
 
 .PHONY: assignments grade student-book student-site
+
+accuracy: env  ## errors of outputs and gradients against extended precision, beside torch
+	$(BIN)/python benchmarks/accuracy.py
+
+speed: env  ## times beside torch and a memory copy, with one thread and with two (some minutes)
+	$(BIN)/python benchmarks/speed.py --compile
+
+mutants: env .venv-mutants/bin/mutmut  ## do the tests of the package notice small changes of its code? (half an hour)
+	.venv-mutants/bin/python tests/mutants.py
+
+# an environment of its own, with a view of the project's
+.venv-mutants/bin/mutmut: | env
+	$(PYTHON) -m venv .venv-mutants
+	.venv-mutants/bin/pip install --quiet --disable-pip-version-check mutmut==3.8.1
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
+	    "$$(.venv-mutants/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/project.pth"
+
+.PHONY: accuracy speed mutants

@@ -86,7 +86,8 @@ def _full(v: Param, default: float, size: int) -> Array:
 
 
 def _like(v: Param, dv: Array) -> Param:
-    return None if v is None else dv.reshape(-1, v.size).sum(0).astype(v.dtype)
+    with np.errstate(all="ignore"):
+        return None if v is None else dv.reshape(-1, v.size).sum(0).astype(v.dtype)
 
 
 def _forward(x: Array, gamma: Param, beta: Param, eps: float, stats: Shape, *given: Array) -> tuple[Array, Cache]:
@@ -125,7 +126,6 @@ def batch_norm(x: Array, gamma: Param = None, beta: Param = None, eps: float = 1
     return _forward(x, gamma, beta, eps, x.shape[1:2])
 
 
-@np.errstate(all="ignore")
 def batch_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
     """dx = gamma/std (dy - <dy> - xhat <dy xhat>), dgamma = sum dy xhat, dbeta = sum dy; <> averages a channel.
 
@@ -184,7 +184,6 @@ def instance_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param
     return batch_norm_backward(dy, cache)
 
 
-@np.errstate(all="ignore")
 def moments(x: Array, axes: int | tuple[int, ...]) -> tuple[Array, Array]:
     """Mean and biased variance of x over the axes, which are kept with length 1; in x's dtype.
 
@@ -196,4 +195,5 @@ def moments(x: Array, axes: int | tuple[int, ...]) -> tuple[Array, Array]:
     shape = [1 if i in over else n for i, n in enumerate(x.shape)]
     rows = np.moveaxis(x, over, range(-len(over), 0)).reshape(1, prod(shape), x.size // max(1, prod(shape)))
     cache = _forward(rows, None, None, 1, rows.shape[1:2])[1]
-    return cache.mean.reshape(shape).astype(x.dtype), cache.var.reshape(shape).astype(x.dtype)
+    with np.errstate(over="ignore"):
+        return cache.mean.reshape(shape).astype(x.dtype), cache.var.reshape(shape).astype(x.dtype)

@@ -1,0 +1,54 @@
+"""Do the tests bite?  `make mutants` changes the code in hundreds of small ways and counts the changes that go unseen.
+
+mutmut works on a copy in `.cache/mutants`; it needs an environment of its own that sees the project's (the make target
+makes it).  What survives is named, with the reason, in SURVIVORS.md beside this file.
+"""
+
+import collections
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / ".cache" / "mutants"
+FILES = ("functional", "layers", "statistics")
+TESTS = ("errors", "functional", "layers", "statistics", "properties")
+UNSUITED = ("importing_normcore", "core_is_short", "no_memory_beyond")  # about the real files, or too slow to repeat
+
+
+def main() -> int:
+    shutil.rmtree(WORK, ignore_errors=True)
+    (WORK / "tests").mkdir(parents=True)
+    shutil.copytree(ROOT / "normcore", WORK / "normcore", ignore=shutil.ignore_patterns("figures", "__pycache__"))
+    shutil.copy(ROOT / "tests" / "conftest.py", WORK / "tests")
+    for name in TESTS:
+        shutil.copy(ROOT / "tests" / f"test_{name}.py", WORK / "tests")
+    lines = [
+        "[mutmut]",
+        "source_paths=normcore",
+        "only_mutate=", *(f"    normcore/{name}.py" for name in FILES),
+        "pytest_add_cli_args=", "    -x", "    -W", "    error", "    -k", f"    not {' and not '.join(UNSUITED)}",
+        "pytest_add_cli_args_test_selection=", *(f"    tests/test_{name}.py" for name in TESTS),
+        "use_git_change_detection=false",
+    ]  # fmt: skip
+    (WORK / "setup.cfg").write_text("\n".join(lines) + "\n")
+    mutmut = str(Path(sys.executable).with_name("mutmut"))
+    subprocess.run([mutmut, "run", "--max-children", str(os.cpu_count() or 1)], cwd=WORK, check=True)
+    done = subprocess.run([mutmut, "results", "--all", "true"], cwd=WORK, check=True, capture_output=True, text=True)
+    verdicts = dict(line.strip().split(": ") for line in done.stdout.splitlines() if ": " in line)
+    for module in (*FILES, ""):
+        counts = collections.Counter(v for k, v in verdicts.items() if k.startswith(f"normcore.{module}"))
+        caught = counts["killed"] + counts["timeout"]
+        print(f"{module or 'all':12}{caught:5} of {counts.total():5} caught: {100 * caught / counts.total():.1f}%")
+    for name, verdict in verdicts.items():
+        if verdict not in ("killed", "timeout"):
+            shown = subprocess.run([mutmut, "show", name], cwd=WORK, check=True, capture_output=True, text=True).stdout
+            change = [x for x in shown.splitlines() if x[:1] in "+-" and x[:3] not in ("+++", "---")]
+            print("\n".join([f"\n{name}: {verdict}", *change]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
