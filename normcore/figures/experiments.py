@@ -147,7 +147,7 @@ def draw_differences(sizes: Sequence[int], rows: dict[str, Array], label: str) -
     for n, ((name, values), color, marker) in enumerate(zip(rows.items(), (BLUE, ORANGE, GREEN), "o^D", strict=False)):
         points = [(s, _range(v, False)) for s, v in zip(sizes, values, strict=True)]
         _points(ax, points, 0.94 + 0.08 * n, color, marker, "", name)
-        said.append(f"{name}, {sizes[0]} to {sizes[-1]}: " + ", ".join(f"{v.mean():+.1f}" for v in values))
+        said.append(f"{name}, {sizes[0]} to {sizes[-1]}: " + ", ".join(_signed(v.mean()) for v in values))
     ax.axhline(0, color=INK, linewidth=0.8)
     _size_axis(ax, sizes)
     ax.set_xlabel("batch size")
@@ -193,6 +193,11 @@ def _size_axis(ax: Axes, sizes: Sequence[int]) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(sizes, [str(s) for s in sizes])
     ax.minorticks_off()
+
+
+def _signed(value: float) -> str:
+    """One place and a sign, which zero does not have."""
+    return "0.0" if abs(value) < 0.05 else f"{value:+.1f}".replace("-", "−")
 
 
 def _say(values: Array) -> str:

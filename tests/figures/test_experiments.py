@@ -74,7 +74,7 @@ def test_a_geometric_mean_stands_on_a_logarithmic_axis():
 
 
 def test_errors_stand_beside_those_of_imagenet():
-    errors = np.stack([np.full((2, 2), e) + [-1.0, 1.0] for e in (8.0, 6.0, 5.0)])
+    errors = np.stack([np.full((2, 2), e) + np.array([-1.0, 1.0]) for e in (8.0, 6.0, 5.0)])
     fig = draw_errors(SIZES, errors)
     here, there, *_ = fig.axes
     assert [c[0].get_ydata().tolist() for c in here.containers] == [[8, 8], [6, 6], [5, 5]]
@@ -85,5 +85,5 @@ def test_errors_stand_beside_those_of_imagenet():
 
 def test_differences_say_every_mean():
     fig = draw_differences(SIZES, {"a": np.array([[1.0, 2.0], [-1.0, 0.0]]), "b": np.zeros((2, 2))}, "points")
-    assert fig.numbers == "a, 2 to 16: +1.5, -0.5; b, 2 to 16: +0.0, +0.0"
+    assert fig.numbers == "a, 2 to 16: +1.5, −0.5; b, 2 to 16: 0.0, 0.0"
     assert [c[0].get_ydata().tolist() for c in fig.axes[0].containers] == [[1.5, -0.5], [0, 0]]
