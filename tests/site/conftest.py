@@ -43,7 +43,7 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("page_name", built_pages() or [None])
     if "widget_page" in metafunc.fixturenames:
         with_widgets = [
-            name for name in built_pages() if "widget-view+json" in (SITE / name).read_text("utf8")
+            name for name in built_pages() if 'class="nc-explore"' in (SITE / name).read_text("utf8")
         ]
         metafunc.parametrize("widget_page", with_widgets)
 
@@ -139,16 +139,14 @@ class Visit:
 
     def open(self, name):
         self.page.goto(self.url + name, wait_until="load")
-        if self.page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count():
-            self.page.wait_for_function(WIDGETS_READY, timeout=20_000)
+        self.page.wait_for_function(DIALS_READY, timeout=20_000)
         self.page.evaluate(
             "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready }"
         )
         return self.page
 
 
-WIDGETS_READY = """() => [...document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]')]
-  .every(view => view.parentElement.querySelector('.widget-subarea .jupyter-widgets .nc-figure'))"""
+DIALS_READY = "() => [...document.querySelectorAll('.nc-explore')].every(e => 'alive' in e.dataset)"
 
 
 @pytest.fixture
