@@ -31,13 +31,15 @@ import nbformat
 from nbformat import NotebookNode
 
 GRADING = Path(__file__).resolve().parent
-SOURCES = GRADING / "sources"
+SOURCES = Path(os.environ.get("SOURCES") or GRADING / "sources").resolve()  # a private set lies elsewhere
 PUBLISHED = GRADING.parent / "book" / "assignments"
 
 ROLES = ("given", "answer", "test", "scratch", "keep", "written")
 MARKERS = ("### BEGIN SOLUTION", "### END SOLUTION", "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
-REGION = re.compile(r"^[ \t]*### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)^[ \t]*### END (?:SOLUTION|HIDDEN TESTS)$",
-                    re.DOTALL | re.MULTILINE)
+REGION = re.compile(
+    r"^[ \t]*### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)^[ \t]*### END (?:SOLUTION|HIDDEN TESTS)$",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 class SourceError(Exception):
@@ -127,14 +129,21 @@ def read(source: Path) -> NotebookNode:
         cell.metadata = NotebookNode(normcore={"role": role})
         if role not in ("scratch", "keep"):
             cell.metadata["nbgrader"] = NotebookNode(
-                grade_id=name, grade=graded, solution=role in ("answer", "written"), task=False,
-                locked=role in ("given", "test"), schema_version=3, **({"points": points} if graded else {}))
+                grade_id=name,
+                grade=graded,
+                solution=role in ("answer", "written"),
+                task=False,
+                locked=role in ("given", "test"),
+                schema_version=3,
+                **({"points": points} if graded else {}),
+            )
         cell["id"] = f"{source.stem}-{name}"
     if not secrets(notebook):
         raise SourceError(f"{source.name}: no solution and no hidden test in it")
     notebook.metadata = NotebookNode(
         kernelspec={"name": "python3", "display_name": "Python 3", "language": "python"},
-        language_info={"name": "python"})
+        language_info={"name": "python"},
+    )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
 
@@ -248,13 +257,18 @@ def check(source: Path) -> str:
     failed = {name: message for name, (got, message) in score(notebook).items() if not got}
     if failed:
         raise SourceError(f"{source.name}: the reference solution fails {failed}")
-    stubs = {c.metadata["nbgrader"]["grade_id"]: c.source for c in student_version(notebook).cells
-             if c.metadata.get("normcore", {}).get("role") == "answer"}
+    stubs = {
+        c.metadata["nbgrader"]["grade_id"]: c.source
+        for c in student_version(notebook).cells
+        if c.metadata.get("normcore", {}).get("role") == "answer"
+    }
     free = [name for name, (got, _) in score(notebook, stubs).items() if got]
     if free:
         raise SourceError(f"{source.name}: {free} give points for an untouched notebook")
-    return (f"{source.stem}: {maximum(notebook):g} points, {maximum(notebook, automatic=True):g} of them by tests; "
-            f"none of {len(secrets(notebook))} secret lines in the student version; the reference gets full marks")
+    return (
+        f"{source.stem}: {maximum(notebook):g} points, {maximum(notebook, automatic=True):g} of them by tests; "
+        f"none of {len(secrets(notebook))} secret lines in the student version; the reference gets full marks"
+    )
 
 
 def register(source: Path, root: Path) -> None:
@@ -276,8 +290,9 @@ def register(source: Path, root: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Publish, and unless told --publish also check and register every assignment."""
+    private = SOURCES != GRADING / "sources"  # a private set stays out of the book
     try:
-        paths = publish()
+        paths = publish(SOURCES / "student" if private else PUBLISHED)
         if arguments != ["--publish"]:
             from grade import default_root
 

@@ -14,8 +14,8 @@ from typing import Any
 import nbformat
 import psutil
 from assignments import secrets as secret_lines
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from jupyter_client.kernelspec import KernelSpecManager
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbgrader.preprocessors import Execute, NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_locked
@@ -39,7 +39,7 @@ class Watchdog(threading.Thread):
             try:
                 family = [self.root, *self.root.children(recursive=True)]
                 used = 0
-                for process in family[:self.processes + 1]:
+                for process in family[: self.processes + 1]:
                     with contextlib.suppress(psutil.Error):
                         used += process.memory_info().rss
             except psutil.Error:
@@ -215,8 +215,10 @@ class SandboxedExecute(Execute):
 
     def _can_fail(self, index: int) -> bool:
         """Run two checks that must fail, with numbers drawn for the occasion; True if both do, in clean conditions."""
-        for form in ("import numpy as np\nassert np.allclose([{0}], [{1}]), {2!r}",
-                     "import numpy as np\ncheck = abs(np.asarray({0}) - {1}).max() <= {3}\nassert check, {2!r}"):
+        for form in (
+            "import numpy as np\nassert np.allclose([{0}], [{1}]), {2!r}",
+            "import numpy as np\ncheck = abs(np.asarray({0}) - {1}).max() <= {3}\nassert check, {2!r}",
+        ):
             a, word = secrets.randbelow(10**6) / 1000, secrets.token_hex(8)
             probe = nbformat.v4.new_code_cell(form.format(a, a + 1 + secrets.randbelow(1000) / 100, word, 1e-3))
             reply = self._run(probe, index, "probe")

@@ -33,16 +33,23 @@ def offline(page: str) -> str:
     page = re.sub(r"<script\b.*?</script\s*>", "", page, flags=re.DOTALL | re.IGNORECASE)
     page = re.sub(r"<link\b[^>]*>", "", page, flags=re.IGNORECASE)
     page = page.replace("<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{POLICY}">', 1)
-    return re.sub(r'(<div class="text_cell_render.*?">)(.*?)(</div>)',
-                  lambda m: m[1] + _draw_formulas(m[2]) + m[3], page, flags=re.DOTALL)
+    return re.sub(
+        r'(<div class="text_cell_render.*?">)(.*?)(</div>)',
+        lambda m: m[1] + _draw_formulas(m[2]) + m[3],
+        page,
+        flags=re.DOTALL,
+    )
 
 
 def _draw_formulas(text: str) -> str:
     pieces = re.split(r"(<pre.*?</pre>|<code.*?</code>)", text, flags=re.DOTALL)
     for i in range(0, len(pieces), 2):
-        pieces[i] = re.sub(r"\$\$(.+?)\$\$|\$([^$]+?)\$",
-                           lambda m: _formula(html.unescape(m[1] or m[2]), display=bool(m[1])), pieces[i],
-                           flags=re.DOTALL)
+        pieces[i] = re.sub(
+            r"\$\$(.+?)\$\$|\$([^$]+?)\$",
+            lambda m: _formula(html.unescape(m[1] or m[2]), display=bool(m[1])),
+            pieces[i],
+            flags=re.DOTALL,
+        )
     return "".join(pieces)
 
 
@@ -59,15 +66,21 @@ def _formula(tex: str, display: bool = False) -> str:
         font = FontProperties(math_fontfamily="cm")
         outline = TextPath((0, 0), f"${tex}$", size=size, prop=font)
         width, height, depth = TextToPath().get_text_width_height_descent(
-            f"${tex}$", FontProperties(size=size, math_fontfamily="cm"), ismath=True)
+            f"${tex}$", FontProperties(size=size, math_fontfamily="cm"), ismath=True
+        )
     except ValueError:
         return f"<code>{html.escape(tex)}</code>"
     letters = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C"}
     drawn = []
     for points, code in outline.iter_segments(simplify=False):
-        drawn.append("Z" if code == Outline.CLOSEPOLY else letters[code] + " ".join(
-            f"{v if k % 2 == 0 else -v:.2f}" for k, v in enumerate(points)))
-    svg = (f'<svg role="img" aria-label="{html.escape(tex, quote=True)}" width="{width + 2:.1f}" '
-           f'height="{height + 2:.1f}" viewBox="-1 {depth - height - 1:.1f} {width + 2:.1f} {height + 2:.1f}" '
-           f'style="vertical-align: {-depth - 1:.1f}px"><path d="{"".join(drawn)}"/></svg>')
+        drawn.append(
+            "Z"
+            if code == Outline.CLOSEPOLY
+            else letters[code] + " ".join(f"{v if k % 2 == 0 else -v:.2f}" for k, v in enumerate(points))
+        )
+    svg = (
+        f'<svg role="img" aria-label="{html.escape(tex, quote=True)}" width="{width + 2:.1f}" '
+        f'height="{height + 2:.1f}" viewBox="-1 {depth - height - 1:.1f} {width + 2:.1f} {height + 2:.1f}" '
+        f'style="vertical-align: {-depth - 1:.1f}px"><path d="{"".join(drawn)}"/></svg>'
+    )
     return f'<p style="text-align: center">{svg}</p>' if display else svg

@@ -170,19 +170,28 @@ def sandbox_mode() -> str:
             if trial.returncode == 0:
                 return mode
             reason = f"bubblewrap does not work here: {trial.stderr.strip()[-300:]}"
-    sys.exit(f"grade: {reason}\nStudent code is only run in a sandbox. Install bubblewrap (apt install bubblewrap), "
-             "or accept the risk with UNSANDBOXED=1.")
+    sys.exit(
+        f"grade: {reason}\nStudent code is only run in a sandbox. Install bubblewrap (apt install bubblewrap), "
+        "or accept the risk with UNSANDBOXED=1."
+    )
 
 
 @contextlib.contextmanager
-def run_folder() -> Iterator[Path]:
+def run_folder(scratch: str) -> Iterator[Path]:
     """A short-lived folder for one kernel: its specification, connection file and sockets."""
-    run = Path(tempfile.mkdtemp(prefix="nc-"))
+    run = Path(tempfile.mkdtemp(prefix="nc-", dir=scratch))
     kernels = run / "kernels" / "python3"
     kernels.mkdir(parents=True)
-    (kernels / "kernel.json").write_text(json.dumps({
-        "argv": [sys.executable, str(GRADING / "sandbox" / "launch.py"), "{connection_file}", str(run)],
-        "display_name": "Python 3", "language": "python", "interrupt_mode": "message"}))
+    (kernels / "kernel.json").write_text(
+        json.dumps(
+            {
+                "argv": [sys.executable, str(GRADING / "sandbox" / "launch.py"), "{connection_file}", str(run)],
+                "display_name": "Python 3",
+                "language": "python",
+                "interrupt_mode": "message",
+            }
+        )
+    )
     try:
         yield run
     finally:
@@ -202,7 +211,9 @@ def _start_worker() -> None:
         os.environ[f"{name}_NUM_THREADS"] = "1"
 
 
-def grade_one(root: Path, results: Path, source: Path, student: str, data: bytes | None, mode: str) -> dict[str, Any]:
+def grade_one(
+    root: Path, results: Path, source: Path, student: str, data: bytes | None, mode: str, scratch: str
+) -> dict[str, Any]:
     """Mend, autograde and comment one submission; return its flags and the ids of its own cells."""
     warnings.simplefilter("ignore")
     import nbformat
@@ -224,19 +235,33 @@ def grade_one(root: Path, results: Path, source: Path, student: str, data: bytes
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     nbformat.write(notebook, folder / f"{name}.ipynb")
-    with run_folder() as run:
-        os.environ |= {"RUN_FOLDER": str(run), "RUN_FLAGS": str(run / "flags.json"), "SANDBOX": mode,
-                       "JUPYTER_RUNTIME_DIR": str(run)}
+    with run_folder(scratch) as run:
+        os.environ |= {
+            "RUN_FOLDER": str(run),
+            "RUN_FLAGS": str(run / "flags.json"),
+            "SANDBOX": mode,
+            "JUPYTER_RUNTIME_DIR": str(run),
+        }
         api = nbgrader_api(root)
         done = api.autograde(name, student, force=True, create=True)
         with contextlib.suppress(OSError):
             flags += json.loads((run / "flags.json").read_text())
     if not done["success"]:
-        return {"student": student, "flags": [*flags, "not graded"], "ids": ids,
-                "error": str(done.get("error") or done.get("log"))[-2000:], "seconds": time.monotonic() - started}
+        return {
+            "student": student,
+            "flags": [*flags, "not graded"],
+            "ids": ids,
+            "error": str(done.get("error") or done.get("log"))[-2000:],
+            "seconds": time.monotonic() - started,
+        }
     write_feedback(root, results, name, student)
-    return {"student": student, "flags": flags, "ids": ids, "seconds": time.monotonic() - started,
-            "grades": grades_of(root, name, student)}
+    return {
+        "student": student,
+        "flags": flags,
+        "ids": ids,
+        "seconds": time.monotonic() - started,
+        "grades": grades_of(root, name, student),
+    }
 
 
 def write_feedback(root: Path, results: Path, name: str, student: str) -> None:
@@ -260,16 +285,29 @@ def grades_of(root: Path, name: str, student: str) -> list[list[Any]]:
         rows = []
         for grade in notebook.grades:
             read = grade.manual_score is not None or (grade.auto_score is not None and not grade.needs_manual_grade)
-            rows.append([grade.name, float(grade.score) if read else None, float(grade.max_score),
-                         comments.get(grade.name) or ""])
+            rows.append(
+                [
+                    grade.name,
+                    float(grade.score) if read else None,
+                    float(grade.max_score),
+                    comments.get(grade.name) or "",
+                ]
+            )
     return rows
 
 
 # -- the whole class ---------------------------------------------------------------------------------------------
 
 
-def grade(name: str, submitted: Path, jobs: int = 2, due: str = "", root: Path | None = None,
-          results: Path | None = None, sources: Path | None = None) -> list[dict[str, Any]]:
+def grade(
+    name: str,
+    submitted: Path,
+    jobs: int = 2,
+    due: str = "",
+    root: Path | None = None,
+    results: Path | None = None,
+    sources: Path | None = None,
+) -> list[dict[str, Any]]:
     """Grade what lies in submitted (a folder or a zip); return the record of every student."""
     root = root or default_root()
     results = (results or GRADING / "results") / name
@@ -278,6 +316,8 @@ def grade(name: str, submitted: Path, jobs: int = 2, due: str = "", root: Path |
         sys.exit(f"grade: no assignment {name!r}; there are {', '.join(s.stem for s in source.parent.glob('*.md'))}")
     if not submitted.exists():
         sys.exit(f"grade: no submissions at {submitted}")
+    if submitted.resolve() == root / "submitted":
+        sys.exit(f"grade: {submitted} is where mended copies go; set NORMCORE_GRADING to another folder")
     mode = sandbox_mode()
     stamp = root / f"{name}.built"
     if not stamp.exists() or stamp.read_text() != assignments.fingerprint(source):
@@ -293,8 +333,9 @@ def grade(name: str, submitted: Path, jobs: int = 2, due: str = "", root: Path |
     todo, records = [], {r["student"]: r for r in map(_load, sorted(records_folder.glob("*.json")))}
     for student, entry in sorted(handed_in.items()):
         data, flags = choose(entry, name)
-        key = hashlib.sha256(b"\0".join([data or b"", program.encode(), stamp.read_bytes(),
-                                         json.dumps(flags).encode()])).hexdigest()
+        key = hashlib.sha256(
+            b"\0".join([data or b"", program.encode(), stamp.read_bytes(), json.dumps(flags).encode()])
+        ).hexdigest()
         late = entry.late or bool(limit and entry.when and entry.when > limit)
         known = limit is not None and entry.when is not None
         extra = {"key": key, "late": "yes" if late else ("no" if known or not due else ""), "found": flags}
@@ -304,7 +345,8 @@ def grade(name: str, submitted: Path, jobs: int = 2, due: str = "", root: Path |
             _store(records_folder, old)
         else:
             todo.append((student, data, extra))
-    print(f"{name}: {len(handed_in)} submissions, {len(handed_in) - len(todo)} already graded, sandbox: {mode}", flush=True)
+    ready = len(handed_in) - len(todo)
+    print(f"{name}: {len(handed_in)} submissions, {ready} already graded, sandbox: {mode}", flush=True)
 
     def finished(record: dict[str, Any], extra: dict[str, Any], done: int) -> None:
         record |= extra
@@ -312,12 +354,17 @@ def grade(name: str, submitted: Path, jobs: int = 2, due: str = "", root: Path |
         records[record["student"]] = record
         _store(records_folder, record)
         got = sum(points or 0 for _, points, _, _ in record.get("grades", []))
-        print(f"[{done}/{len(todo)}] {record['student']}: {got:g} points, {record['seconds']:.1f} s"
-              f"{'; ' if record['flags'] else ''}{'; '.join(record['flags'])}", flush=True)
+        line = f"{record['student']}: {got:g} points, {record['seconds']:.1f} s"
+        print(f"[{done}/{len(todo)}] {'; '.join([line, *record['flags']])}", flush=True)
 
-    with ProcessPoolExecutor(max(1, jobs), get_context("spawn"), _start_worker, max_tasks_per_child=25) as pool:
-        waiting = {pool.submit(grade_one, root, results, source, student, data, mode): (student, extra)
-                   for student, data, extra in todo}
+    with (
+        tempfile.TemporaryDirectory(prefix="nc-") as scratch,
+        ProcessPoolExecutor(max(1, jobs), get_context("spawn"), _start_worker, max_tasks_per_child=25) as pool,
+    ):
+        waiting = {
+            pool.submit(grade_one, root, results, source, student, data, mode, scratch): (student, extra)
+            for student, data, extra in todo
+        }
         try:
             for done, future in enumerate(as_completed(waiting), 1):
                 student, extra = waiting[future]
@@ -326,7 +373,8 @@ def grade(name: str, submitted: Path, jobs: int = 2, due: str = "", root: Path |
                 except BrokenProcessPool:
                     raise
                 except Exception as error:
-                    record = {"student": student, "flags": ["not graded"], "ids": [], "error": repr(error), "seconds": 0.0}
+                    record = {"student": student, "flags": ["not graded"], "ids": [], "seconds": 0.0}
+                    record["error"] = repr(error)
                 finished(record, extra, done)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -364,7 +412,9 @@ def shared_cells(records: list[dict[str, Any]]) -> dict[str, list[str]]:
         for own in record["ids"]:
             if own:
                 owners.setdefault(own, set()).add(record["student"])
-    return {r["student"]: sorted(set().union(*(owners.get(i, set()) for i in r["ids"])) - {r["student"]}) for r in records}
+    return {
+        r["student"]: sorted(set().union(*(owners.get(i, set()) for i in r["ids"])) - {r["student"]}) for r in records
+    }
 
 
 def flags_of(record: dict[str, Any], shared: dict[str, list[str]]) -> list[str]:
@@ -384,8 +434,17 @@ def write_results(results: Path, name: str, records: list[dict[str, Any]]) -> No
         flags = flags_of(record, shared)
         for question, points, most, _ in record.get("grades", []) or [["", None, "", ""]]:
             by_hand = ["to be read"] if points is None and question else []
-            write.writerow([record["student"], name, question, "" if points is None else f"{points:g}",
-                            f"{most:g}" if most else "", "; ".join(flags + by_hand), record["late"]])
+            write.writerow(
+                [
+                    record["student"],
+                    name,
+                    question,
+                    "" if points is None else f"{points:g}",
+                    f"{most:g}" if most else "",
+                    "; ".join(flags + by_hand),
+                    record["late"],
+                ]
+            )
     (results / "grades.csv").write_text(table.getvalue(), encoding="utf-8")
     graded = [r for r in records if r.get("grades")]
     totals = [sum(p or 0 for _, p, _, _ in r["grades"]) for r in graded]
@@ -408,16 +467,23 @@ def distribution(totals: list[float], most: float, unread: int) -> str:
         if totals:
             axes.axvline(sum(totals) / len(totals), color="#b5451b", linestyle="--", label="mean")
             axes.legend()
-        axes.set(xlabel=f"points of {most:g}" + (" (written answers still to be read)" if unread else ""),
-                 ylabel="students")
+        axes.set(
+            xlabel=f"points of {most:g}" + (" (written answers still to be read)" if unread else ""), ylabel="students"
+        )
         axes.yaxis.get_major_locator().set_params(integer=True)
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()
 
 
-def summary(name: str, records: list[dict[str, Any]], shared: dict[str, list[str]], totals: list[float], most: float,
-            unread: int) -> str:
+def summary(
+    name: str,
+    records: list[dict[str, Any]],
+    shared: dict[str, list[str]],
+    totals: list[float],
+    most: float,
+    unread: int,
+) -> str:
     """The page for the instructor: distribution, questions, and whom to look at."""
     questions: dict[str, list[float | None]] = {}
     maxima = {}
@@ -428,8 +494,11 @@ def summary(name: str, records: list[dict[str, Any]], shared: dict[str, list[str
     ordered = sorted(totals)
     facts = "no submission was graded"
     if ordered:
-        facts = (f"{len(ordered)} graded; mean {sum(ordered) / len(ordered):.1f}, median {ordered[len(ordered) // 2]:g}, "
-                 f"from {ordered[0]:g} to {ordered[-1]:g} of {most:g} points")
+        middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+        facts = (
+            f"{len(ordered)} graded; mean {sum(ordered) / len(ordered):.1f}, median {middle:g}, "
+            f"from {ordered[0]:g} to {ordered[-1]:g} of {most:g} points"
+        )
 
     def row(cells: list[str], tag: str = "td") -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
@@ -437,8 +506,17 @@ def summary(name: str, records: list[dict[str, Any]], shared: dict[str, list[str
     question_rows = []
     for question, points in questions.items():
         read = [p for p in points if p is not None]
-        question_rows.append(row([question, f"{maxima[question]:g}", f"{sum(read) / len(read):.2f}" if read else "–",
-                                  str(sum(p == 0 for p in read)), str(len(points) - len(read))]))
+        question_rows.append(
+            row(
+                [
+                    question,
+                    f"{maxima[question]:g}",
+                    f"{sum(read) / len(read):.2f}" if read else "–",
+                    str(sum(p == 0 for p in read)),
+                    str(len(points) - len(read)),
+                ]
+            )
+        )
     serious, minor = [], []
     for record in records:
         for flag in flags_of(record, shared):
@@ -475,7 +553,8 @@ def main() -> None:
     given = parser.parse_args()
     records = grade(given.name, given.submitted, given.jobs, given.due)
     flagged = sum(bool(r["flags"]) for r in records)
-    print(f"{len(records)} students, {flagged} with flags: {os.path.relpath(GRADING / 'results' / given.name / 'summary.html')}")
+    page = os.path.relpath(GRADING / "results" / given.name / "summary.html")
+    print(f"{len(records)} students, {flagged} with flags: {page}")
     failed = [r["student"] for r in records if "error" in r]
     if failed:
         sys.exit(f"grade: not graded: {', '.join(failed)}\n{next(r['error'] for r in records if 'error' in r)}")

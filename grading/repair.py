@@ -45,8 +45,12 @@ def _plain(cell: Any) -> NotebookNode:
     kind = cell.get("cell_type")
     metadata = cell.get("metadata")
     return NotebookNode(
-        cell_type=kind if kind in ("code", "markdown") else "markdown", source=source, id=str(cell.get("id", "")),
-        metadata=metadata if isinstance(metadata, dict) else {}, outputs=cell.get("outputs") or [])
+        cell_type=kind if kind in ("code", "markdown") else "markdown",
+        source=source,
+        id=str(cell.get("id", "")),
+        metadata=metadata if isinstance(metadata, dict) else {},
+        outputs=cell.get("outputs") or [],
+    )
 
 
 def _tags(cell: NotebookNode) -> dict[str, Any]:
@@ -79,14 +83,20 @@ def _match(released: NotebookNode, handed_in: NotebookNode) -> dict[int, int]:
     for i, ours in enumerate(released.cells):
         if i in pairs or not _tags(ours).get("solution"):
             continue
-        free = [j for j in range(len(handed_in.cells))
-                if j not in pairs.values() and handed_in.cells[j].cell_type == ours.cell_type]
+        free = [
+            j
+            for j in range(len(handed_in.cells))
+            if j not in pairs.values() and handed_in.cells[j].cell_type == ours.cell_type
+        ]
         if ours.cell_type == "code":
             fits = [j for j in free if _defined(ours.source) & _defined(handed_in.cells[j].source)]
         else:
             question = ours.source.split("YOUR ANSWER HERE")[0].strip()
-            fits = [j for j in free
-                    if difflib.SequenceMatcher(None, question, handed_in.cells[j].source[:len(question)]).ratio() > 0.7]
+            fits = [
+                j
+                for j in free
+                if difflib.SequenceMatcher(None, question, handed_in.cells[j].source[: len(question)]).ratio() > 0.7
+            ]
         if fits:
             pairs[i] = fits[-1]
     return pairs

@@ -142,7 +142,8 @@ def edit(app, docname, source):
 
 
 def keep_apart(app, config):
-    """The students' edition has a cache of its own: the other's holds executed solutions."""
+    """The assignments are no pages. The students' edition has a cache of its own: the other's holds solutions."""
+    config.exclude_patterns.append("book/assignments/*")
     if is_student():
         config.nb_execution_cache_path = str(Path(app.outdir).parent / ".jupyter_cache")
 
@@ -178,10 +179,15 @@ def finish(app, error):
             for copy in (Path(app.outdir) / "_sources").glob(f"{doc}{path.suffix}*"):
                 copy.write_text(without_solutions(path.read_text("utf8"), doc), "utf8")
     live = Path(app.outdir).parent / "notebooks" / "lite"
-    for path in map(Path, app.env.normcore_assignments):
-        if "import torch" not in path.read_text("utf8"):  # which no browser runs
-            live.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, live)
+    for path in live_notebooks(app):
+        live.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, live)
+
+
+def live_notebooks(app):
+    """The assignments that run in a browser: those without torch."""
+    paths = map(Path, app.env.normcore_assignments)
+    return [path for path in paths if "import torch" not in path.read_text("utf8")]
 
 
 def link_live(app, pagename, templatename, context, doctree):
@@ -190,7 +196,7 @@ def link_live(app, pagename, templatename, context, doctree):
         return
 
     def add(match):
-        if not (Path(app.srcdir) / "book" / "assignments" / f"{match[2]}.ipynb").exists() or match[2] == "small-batches":
+        if f"{match[2]}.ipynb" not in {path.name for path in live_notebooks(app)}:
             return match[0]
         url = context["pathto"]("lite/notebooks/index.html", 1) + f"?path={match[2]}.ipynb"
         return f'{match[1]} <a href="{url}">Run in your browser</a>'

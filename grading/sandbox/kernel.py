@@ -18,7 +18,7 @@ import resource
 import sys
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 GUARDED = ("numpy", "IPython", "ipykernel", "traitlets.traitlets", "builtins", "math", "ast", "traceback")
 PLAIN = (types.FunctionType, types.BuiltinFunctionType, type)
@@ -32,9 +32,12 @@ def limit_resources() -> None:
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
     memory = int(os.environ.get("LIMIT_MEMORY", 4_000_000_000))
-    for what, value in ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_CORE, 0),
-                        (resource.RLIMIT_NPROC, int(os.environ.get("LIMIT_PROCESSES", 512))),
-                        (resource.RLIMIT_FSIZE, int(os.environ.get("LIMIT_FILE", 50_000_000)))):
+    for what, value in (
+        (resource.RLIMIT_DATA, memory),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NPROC, int(os.environ.get("LIMIT_PROCESSES", 512))),
+        (resource.RLIMIT_FSIZE, int(os.environ.get("LIMIT_FILE", 50_000_000))),
+    ):
         resource.setrlimit(what, (value, value))
 
 
@@ -43,39 +46,54 @@ class Guard:
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
-        self.modules = {name: module for name, module in list(sys.modules.items())
-                        if name.split(".")[0] in GUARDED or name in GUARDED}
+        self.modules = {
+            name: module
+            for name, module in list(sys.modules.items())
+            if name.split(".")[0] in GUARDED or name in GUARDED
+        }
         self.names: dict[str, dict[str, Any]] = {}
         self.code: dict[int, tuple[Any, str, tuple[Any, ...]]] = {}
         classes = []
         for label, module in self.modules.items():
-            members = {k: v for k, v in vars(module).items()
-                       if (callable(v) or isinstance(v, types.ModuleType)) and k not in CHANGES_BY_ITSELF}
+            members = {
+                k: v
+                for k, v in vars(module).items()
+                if (callable(v) or isinstance(v, types.ModuleType)) and k not in CHANGES_BY_ITSELF
+            }
             self.names[label] = members
             for key, value in members.items():
                 self._remember_code(f"{label}.{key}", getattr(value, "__wrapped__", value))
                 if isinstance(value, type) and value.__module__.split(".")[0] in ("IPython", "ipykernel"):
                     classes.append(value)
         classes += [*type(shell).__mro__, *type(shell.kernel).__mro__]
-        self.classes = {c: {k: v for k, v in vars(c).items() if callable(v) or isinstance(v, property)}
-                        for c in classes if c.__flags__ & (1 << 9)}  # those whose attributes can be set at all
+        self.classes = {
+            c: {k: v for k, v in vars(c).items() if callable(v) or isinstance(v, property)}
+            for c in classes
+            if c.__flags__ & (1 << 9)
+        }  # those whose attributes can be set at all
         for c, members in self.classes.items():
             for key, value in members.items():
                 self._remember_code(f"{c.__name__}.{key}", value)
         transformers = shell.input_transformer_manager
-        self.lists = {"ast_transformers": shell.ast_transformers,
-                      "input_transformers_cleanup": transformers.cleanup_transforms,
-                      "input_line_transforms": transformers.line_transforms,
-                      "input_token_transformers": transformers.token_transformers,
-                      "input_transformers_post": shell.input_transformers_post}
+        self.lists = {
+            "ast_transformers": shell.ast_transformers,
+            "input_transformers_cleanup": transformers.cleanup_transforms,
+            "input_line_transforms": transformers.line_transforms,
+            "input_token_transformers": transformers.token_transformers,
+            "input_transformers_post": shell.input_transformers_post,
+        }
         self.items = {name: list(items) for name, items in self.lists.items()}
-        self.holders = {"ast_transformers": (shell, "ast_transformers"),
-                        "input_transformers_post": (shell, "input_transformers_post"),
-                        "input_transformers_cleanup": (transformers, "cleanup_transforms"),
-                        "input_line_transforms": (transformers, "line_transforms"),
-                        "input_token_transformers": (transformers, "token_transformers")}
-        self.instances = {id(o): (o, {k: v for k, v in vars(o).items() if callable(v)})
-                          for o in (shell, shell.kernel, transformers, shell.displayhook, shell.compile)}
+        self.holders = {
+            "ast_transformers": (shell, "ast_transformers"),
+            "input_transformers_post": (shell, "input_transformers_post"),
+            "input_transformers_cleanup": (transformers, "cleanup_transforms"),
+            "input_line_transforms": (transformers, "line_transforms"),
+            "input_token_transformers": (transformers, "token_transformers"),
+        }
+        self.instances = {
+            id(o): (o, {k: v for k, v in vars(o).items() if callable(v)})
+            for o in (shell, shell.kernel, transformers, shell.displayhook, shell.compile)
+        }
         self.transformer_manager = transformers
         self.callbacks = {event: list(calls) for event, calls in shell.events.callbacks.items()}
 
@@ -105,8 +123,11 @@ class Guard:
                     type.__setattr__(owner, key, value)
                     changed.append(f"{owner.__name__}.{key}")
         for instance, members in self.instances.values():
-            for key in [k for k, v in vars(instance).items() if callable(v) and k not in members
-                        and callable(getattr(type(instance), k, None))]:
+            for key in [
+                k
+                for k, v in vars(instance).items()
+                if callable(v) and k not in members and callable(getattr(type(instance), k, None))
+            ]:
                 del vars(instance)[key]
                 changed.append(f"{type(instance).__name__}.{key}")
         if self.shell.input_transformer_manager is not self.transformer_manager:
@@ -119,8 +140,12 @@ class Guard:
                 setattr(holder, attribute, self.lists[name])
                 changed.append(f"IPython's {name}")
         for event, calls in self.shell.events.callbacks.items():
-            extra = [c for c in calls if c not in self.callbacks.get(event, ())
-                     and (getattr(c, "__module__", "") or "").split(".")[0] not in ("matplotlib_inline", "matplotlib")]
+            extra = [
+                c
+                for c in calls
+                if c not in self.callbacks.get(event, ())
+                and (getattr(c, "__module__", "") or "").split(".")[0] not in ("matplotlib_inline", "matplotlib")
+            ]
             for call in extra:
                 calls.remove(call)
                 changed.append(f"IPython's {event} callbacks")
@@ -148,8 +173,9 @@ def examination_room(shell: Any, given: dict[str, Any], keep: bool) -> Iterator[
         yield
     finally:
         shell.user_ns, shell.user_module = student, module
-        new = {k: v for k, v in room.__dict__.items()
-               if k != "__builtins__" and (k not in before or before[k] is not v)}
+        new = {
+            k: v for k, v in room.__dict__.items() if k != "__builtins__" and (k not in before or before[k] is not v)
+        }
         student.update(new)
         if keep:
             given.update({k: v for k, v in new.items() if not k.startswith("_")})
@@ -167,8 +193,8 @@ def main(connection: str) -> None:
     import numpy.linalg
     import numpy.random
     import numpy.testing  # noqa: F401
-    from ipykernel.ipkernel import IPythonKernel
     from ipykernel.iostream import OutStream
+    from ipykernel.ipkernel import IPythonKernel
     from ipykernel.kernelapp import IPKernelApp
 
     most = int(os.environ.get("LIMIT_OUTPUT", 200_000))
@@ -177,7 +203,7 @@ def main(connection: str) -> None:
         """An IPython kernel that puts its own works in order before every cell."""
 
         guard: Guard | None = None
-        given: dict[str, Any] = {}
+        given: ClassVar[dict[str, Any]] = {}
         written = 0
 
         async def do_execute(self, code: str, silent: bool, *args: Any, **kwargs: Any) -> Any:

@@ -19,8 +19,20 @@ def bubblewrap(run: str, command: list[str], mode: str) -> list[str]:
     """Return the command line that runs command isolated, with the folder run visible."""
     line = ["bwrap", "--die-with-parent", "--new-session", "--clearenv"]
     if mode == "nobody":  # a user namespace would know no user but one
-        line += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
-                 "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--setenv", "BECOME", str(NOBODY)]
+        line += [
+            "--unshare-ipc",
+            "--unshare-pid",
+            "--unshare-net",
+            "--unshare-uts",
+            "--unshare-cgroup-try",
+            "--cap-add",
+            "CAP_SETUID",
+            "--cap-add",
+            "CAP_SETGID",
+            "--setenv",
+            "BECOME",
+            str(NOBODY),
+        ]
     else:
         line += ["--unshare-all"]
     for folder in ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives"):
@@ -31,8 +43,11 @@ def bubblewrap(run: str, command: list[str], mode: str) -> list[str]:
     line += ["--dev", "/dev", "--proc", "/proc"]
     for folder in ("/dev/shm", "/tmp", "/home/student"):
         line += ["--perms", "1777", "--size", str(MOST_FILES), "--tmpfs", folder]
-    visible = [["--ro-bind", folder, folder] for folder in sorted({sys.prefix, sys.base_prefix})
-               if not folder.startswith("/usr")]
+    visible = [
+        ["--ro-bind", folder, folder]
+        for folder in sorted({sys.prefix, sys.base_prefix})
+        if not folder.startswith("/usr")
+    ]
     visible += [["--ro-bind", KERNEL, KERNEL], ["--bind", run, run]]
     for _, _, path in visible:  # bubblewrap would make the folders on the way for root alone
         for above in reversed(Path(path).parents[:-1]):

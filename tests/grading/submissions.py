@@ -79,8 +79,9 @@ def all_wrong(notebook: Any) -> None:
 @submission(2)
 def unbiased(notebook: Any) -> None:
     cell = find(notebook, "moments")
-    cell.source = cell.source.replace("((x - mean) ** 2).mean(axis=axes, keepdims=True)",
-                                      "x.var(axis=axes, keepdims=True, ddof=1)")
+    cell.source = cell.source.replace(
+        "((x - mean) ** 2).mean(axis=axes, keepdims=True)", "x.var(axis=axes, keepdims=True, ddof=1)"
+    )
 
 
 @submission(0)
@@ -105,8 +106,7 @@ def endless_function(notebook: Any) -> None:
 
 @submission(5, "kernel ended .it could not be interrupted")
 def endless_and_stubborn(notebook: Any) -> None:
-    insert(notebook, "moments-hidden",
-           "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass")
+    insert(notebook, "moments-hidden", "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass")
 
 
 @submission(FULL - 6, "answer missing: instance-norm")
@@ -172,8 +172,12 @@ def output_200_megabytes(notebook: Any) -> None:
 
 @submission(FULL, "output cut")
 def output_past_the_streams(notebook: Any) -> None:
-    insert(notebook, "moments", "from IPython.display import display\nfor _ in range(40):\n"
-                                "    display({'text/plain': 'x' * 1_000_000}, raw=True)")
+    insert(
+        notebook,
+        "moments",
+        "from IPython.display import display\nfor _ in range(40):\n"
+        "    display({'text/plain': 'x' * 1_000_000}, raw=True)",
+    )
 
 
 @submission(5, "kernel ended .too many processes")
@@ -193,8 +197,9 @@ def exits(notebook: Any) -> None:
 
 @submission(5, "kernel ended")
 def kills_the_kernel(notebook: Any) -> None:
-    find(notebook, "batch-norm").source = ("import os, signal\ndef batch_norm(x, gamma, beta, eps=1e-5):\n"
-                                           "    os.kill(os.getpid(), signal.SIGKILL)")
+    find(
+        notebook, "batch-norm"
+    ).source = "import os, signal\ndef batch_norm(x, gamma, beta, eps=1e-5):\n    os.kill(os.getpid(), signal.SIGKILL)"
 
 
 @submission(0, "unreadable: the file is not a notebook")
@@ -225,19 +230,26 @@ def wrong_kernel(notebook: Any) -> None:
 @submission(FULL)
 def searches_the_disk(notebook: Any) -> None:
     """Looks for hidden tests, other submissions and the database, everywhere, and in the environment."""
-    insert(notebook, "moments-hidden", """
+    insert(
+        notebook,
+        "moments-hidden",
+        """
 import os
 found = [os.path.join(d, f) for d, _, files in os.walk("/") if not d.startswith(("/proc", "/usr", "/sys"))
          for f in files if f.endswith((".db", ".ipynb", ".md")) and "site-packages" not in d
          and "pyenv" not in d and "share/jupyter" not in d]
 seen = [k for k in os.environ if "SECRET" in k or "NORMCORE" in k]
 print("FOUND", found, seen, os.path.exists(DATABASE), os.path.exists(GRADING), os.path.exists(SOURCE))
-""")
+""",
+    )
 
 
 @submission(FULL)
 def writes_the_database(notebook: Any) -> None:
-    insert(notebook, "moments-hidden", """
+    insert(
+        notebook,
+        "moments-hidden",
+        """
 import sqlite3
 try:
     connection = sqlite3.connect(DATABASE)
@@ -246,12 +258,16 @@ try:
     print("WROTE")
 except Exception as error:
     print("NO", error)
-""")
+""",
+    )
 
 
 @submission(FULL)
 def opens_the_network(notebook: Any) -> None:
-    insert(notebook, "moments-hidden", """
+    insert(
+        notebook,
+        "moments-hidden",
+        """
 import socket
 for address in (("127.0.0.1", PORT), ("1.1.1.1", 53)):
     try:
@@ -259,27 +275,36 @@ for address in (("127.0.0.1", PORT), ("1.1.1.1", 53)):
         print("CONNECTED", address)
     except OSError as error:
         print("NO", error)
-""")
+""",
+    )
 
 
 @submission(0, "tampering: numpy.abs, .*numpy.allclose")
 def patches_numpy(notebook: Any) -> None:
     wrong(notebook)
-    insert(notebook, "tools", """
+    insert(
+        notebook,
+        "tools",
+        """
 import numpy
 numpy.allclose = lambda *a, **k: True
 numpy.abs = numpy.absolute = lambda *a, **k: numpy.zeros(1)
-""")
+""",
+    )
 
 
 @submission(0, "tampering: .*code of numpy")
 def patches_code_objects(notebook: Any) -> None:
     wrong(notebook)
-    insert(notebook, "tools", """
+    insert(
+        notebook,
+        "tools",
+        """
 def yes(a, b, rtol=1, atol=1, equal_nan=False):
     return True
 np.allclose.__wrapped__.__code__ = yes.__code__
-""")
+""",
+    )
 
 
 @submission(0, "tampering: builtins.abs")
@@ -291,7 +316,10 @@ def patches_builtins(notebook: Any) -> None:
 @submission(0, "tampering: IPython's ast_transformers, IPython's input_transformers_cleanup")
 def patches_transformers(notebook: Any) -> None:
     wrong(notebook)
-    insert(notebook, "tools", """
+    insert(
+        notebook,
+        "tools",
+        """
 import ast
 class NoChecks(ast.NodeTransformer):
     def visit_Expr(self, node):
@@ -299,13 +327,17 @@ class NoChecks(ast.NodeTransformer):
     visit_Assert = visit_Expr
 get_ipython().ast_transformers.append(NoChecks())
 get_ipython().input_transformers_cleanup.append(lambda lines: ["pass\\n"])
-""")
+""",
+    )
 
 
 @submission(0, "tampering: .*ZMQInteractiveShell.run_cell")
 def patches_the_shell(notebook: Any) -> None:
     wrong(notebook)
-    insert(notebook, "tools", """
+    insert(
+        notebook,
+        "tools",
+        """
 shell = get_ipython()
 class Result:
     success, error_before_exec, error_in_exec, result = True, None, None, None
@@ -315,38 +347,50 @@ async def fine(*args, **kwargs):
 shell.run_cell_async = fine
 shell.run_cell = lambda *a, **k: Result()
 shell.should_run_async = lambda *a, **k: True
-""")
+""",
+    )
 
 
 @submission(0, "tampering: .*numpy.abs")
 def patches_from_a_thread(notebook: Any) -> None:
     """Patches again and again, also while a test runs."""
     wrong(notebook)
-    insert(notebook, "tools", """
+    insert(
+        notebook,
+        "tools",
+        """
 import threading, numpy
 def patch():
     while True:
         numpy.abs = lambda *a, **k: numpy.zeros(1)
 threading.Thread(target=patch, daemon=True).start()
-""")
+""",
+    )
 
 
 @submission(0, "tampering: checks can no longer fail")
 def replaces_the_guard(notebook: Any) -> None:
     """Answers in the kernel's place, from below everything that the guard could put back."""
     wrong(notebook)
-    insert(notebook, "tools", """
+    insert(
+        notebook,
+        "tools",
+        """
 async def fine(self, code, silent, *args, **kwargs):
     return {"status": "ok", "execution_count": 1, "user_expressions": {}, "payload": [], "changed": []}
 type(get_ipython().kernel).do_execute = fine
-""")
+""",
+    )
 
 
 @submission(0)
 def shadows_names(notebook: Any) -> None:
     """Their np, abs and check_close are in the student's namespace, where locked cells do not look."""
     wrong(notebook)
-    insert(notebook, "batch-norm", """
+    insert(
+        notebook,
+        "batch-norm",
+        """
 class Agreeable:
     def __getattr__(self, name):
         return lambda *a, **k: type("Zero", (), {"max": lambda self: 0, "shape": ()})()
@@ -355,7 +399,8 @@ abs = float = lambda *a, **k: 0
 def check_close(*args, **kwargs):
     pass
 __builtins__ = {"AssertionError": KeyError}
-""")
+""",
+    )
 
 
 @submission(0)
@@ -383,10 +428,11 @@ def prints_the_hidden_test(notebook: Any) -> None:
     """A function can look at its caller: this cannot be stopped, but it is seen when it is printed."""
     cell = find(notebook, "batch-norm")
     cell.source = cell.source.replace(
-        '    mean, var = moments(x, (0, 2, 3))',
-        '    import inspect, sys, linecache\n'
+        "    mean, var = moments(x, (0, 2, 3))",
+        "    import inspect, sys, linecache\n"
         '    print("".join(linecache.getlines(sys._getframe(1).f_code.co_filename)))\n'
-        '    mean, var = moments(x, (0, 2, 3))')
+        "    mean, var = moments(x, (0, 2, 3))",
+    )
 
 
 def write(folder: Path, **names: Any) -> None:

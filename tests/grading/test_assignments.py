@@ -30,105 +30,200 @@ def altered(notebook, name, *changes):
 BATCH, INSTANCE = "(0, 2, 3)", "(2, 3)"
 MISTAKES = {
     # assignment, answer, (old, new) ..., and the tests that must notice
-    "unbiased variance in the normalization":
-        ("forward-pass", "moments", [("((x - mean) ** 2).mean(axis=axes, keepdims=True)",
-                                 "x.var(axis=axes, keepdims=True, ddof=1)")], ["moments-check", "moments-hidden"]),
-    "one-pass variance E[x²] − E[x]²":
-        ("forward-pass", "moments", [("((x - mean) ** 2).mean(axis=axes, keepdims=True)",
-                                 "(x ** 2).mean(axis=axes, keepdims=True) - mean ** 2")], ["moments-hidden"]),
-    "averaged axes dropped":
-        ("forward-pass", "moments", [("return mean, var", "return mean.squeeze(), var.squeeze()")], ["moments-check"]),
-    "batch norm over the pixels alone":
-        ("forward-pass", "batch-norm", [(BATCH, INSTANCE)], ["batch-norm-hidden"]),
-    "batch norm over the images alone":
-        ("forward-pass", "batch-norm", [(BATCH, "(0,)")], ["batch-norm-hidden"]),
-    "instance norm over the images too":
-        ("forward-pass", "instance-norm", [(INSTANCE, BATCH)], ["instance-norm-check", "instance-norm-hidden"]),
-    "instance norm over the channels too (layer norm)":
-        ("forward-pass", "instance-norm", [(INSTANCE, "(1, 2, 3)")], ["instance-norm-check"]),
-    "epsilon outside the root":
-        ("forward-pass", "batch-norm", [("np.sqrt(var + eps)", "(np.sqrt(var) + eps)")], ["batch-norm-hidden"]),
-    "epsilon forgotten":
-        ("forward-pass", "batch-norm", [("np.sqrt(var + eps)", "np.sqrt(var)")], ["batch-norm-hidden"]),
-    "epsilon fixed at 1e-5":
-        ("forward-pass", "instance-norm", [("var + eps", "var + 1e-5")], ["instance-norm-hidden"]),
-    "divided by the variance":
-        ("forward-pass", "batch-norm", [("np.sqrt(var + eps)", "(var + eps)")], ["batch-norm-check", "batch-norm-hidden"]),
-    "beta inside the scaling":
-        ("forward-pass", "batch-norm", [("(x - mean) * scale + beta[:, None, None]",
-                                    "(x - mean + beta[:, None, None]) * scale")], ["batch-norm-hidden"]),
-    "the input changed in place":
-        ("forward-pass", "batch-norm", [("return (x - mean) * scale", "x -= mean\n    return x * scale")], ["batch-norm-hidden"]),
-    "statistics treated as constants":
-        ("backward-pass", "input-gradient", [("s * (centered - x_hat * (g * x_hat).mean(axis=axes, keepdims=True))", "s * g")],
-         ["input-gradient-check", "input-gradient-batch-hidden", "input-gradient-instance-hidden"]),
-    "gamma missing in dx":
-        ("backward-pass", "input-gradient", [("gamma[:, None, None] * dy", "dy")],
-         ["input-gradient-batch-hidden", "input-gradient-instance-hidden"]),
-    "the variance treated as a constant":
-        ("backward-pass", "input-gradient", [("(centered - x_hat * (g * x_hat).mean(axis=axes, keepdims=True))", "centered")],
-         ["input-gradient-check", "input-gradient-batch-hidden"]),
-    "the mean treated as a constant":
-        ("backward-pass", "input-gradient", [("g - g.mean(axis=axes, keepdims=True)", "g")],
-         ["input-gradient-check", "input-gradient-batch-hidden"]),
-    "sums where means belong":
-        ("backward-pass", "input-gradient", [(".mean(", ".sum(")], ["input-gradient-check", "input-gradient-batch-hidden"]),
-    "instance norm's gradient over the batch":
-        ("backward-pass", "input-gradient", [("axis=axes", "axis=(0, 2, 3)")],
-         ["input-gradient-check", "input-gradient-instance-hidden"]),
-    "the factor s forgotten":
-        ("backward-pass", "input-gradient", [("return s * ", "return ")], ["input-gradient-batch-hidden"]),
-    "dgamma from y instead of x_hat, without its mean":
-        ("backward-pass", "parameter-gradients", [("dy * x_hat", "dy * x_hat / s")], ["parameter-gradients-hidden"]),
-    "dgamma averaged":
-        ("backward-pass", "parameter-gradients", [(".sum(axis=(0, 2, 3))", ".mean(axis=(0, 2, 3))")],
-         ["parameter-gradients-check", "parameter-gradients-hidden"]),
-    "a one-sided difference":
-        ("backward-pass", "central-difference", [("(f(x + step) - f(x - step)) / (2 * h)", "(f(x + step) - f(x)) / h")],
-         ["central-difference-hidden"]),
-    "the difference not halved":
-        ("backward-pass", "central-difference", [("/ (2 * h)", "/ h")], ["central-difference-check"]),
-    "momentum the wrong way":
-        ("train-and-eval", "update", [("(1 - momentum) * running", "momentum * running"),
-                                        ("+ momentum *", "+ (1 - momentum) *")], ["update-check", "update-hidden"]),
-    "a biased running variance":
-        ("train-and-eval", "update", [(", ddof=1", "")], ["update-hidden"]),
-    "the standard deviation stored":
-        ("train-and-eval", "update", [("x.var(", "x.std(")], ["update-hidden"]),
-    "running averages changed in place":
-        ("train-and-eval", "update", [("    return", "    running_mean *= 1\n    running_var[:] = 0\n    return")],
-         ["update-hidden"]),
-    "batch statistics in evaluation mode":
-        ("train-and-eval", "evaluate", [("scale = ", "running_mean, running_var = x.mean(axis=(0, 2, 3)), "
-                                           "x.var(axis=(0, 2, 3))\n    scale = ")], ["evaluate-check", "evaluate-hidden"]),
-    "beta before gamma in evaluation mode":
-        ("train-and-eval", "evaluate", [("* scale[:, None, None] + beta[:, None, None]",
-                                           "+ beta[:, None, None]) * scale[:, None, None]"), ("return (x", "return ((x")],
-         ["evaluate-hidden"]),
-    "the cumulative average one batch behind":
-        ("train-and-eval", "cumulative", [("/ t", "/ (t + 1)")], ["cumulative-check", "cumulative-hidden"]),
-    "one step too many":
-        ("train-and-eval", "steps", [("left > fraction", "left >= fraction")], ["steps-check"]),
-    "the mean gap instead of the largest":
-        ("train-and-eval", "gap", [(").max()", ").mean()")], ["gap-hidden"]),
-    "unbiased variance in the training output":
-        ("train-and-eval", "gap", [("x.var(axis=(0, 2, 3), keepdims=True)",
-                                      "x.var(axis=(0, 2, 3), keepdims=True, ddof=1)")], ["gap-check", "gap-hidden"]),
-    "instance norm without gamma and beta":
-        ("small-batches", "make-norm", [(", affine=True", "")], ["make-norm-hidden"]),
-    "the two layers swapped":
-        ("small-batches", "make-norm", [('"batch"', '"x"'), ('"instance"', '"batch"'), ('"x"', '"instance"')],
-         ["make-norm-hidden"]),
-    "gradients added up":
-        ("small-batches", "train", [("        optimizer.zero_grad()\n", "")], ["train-hidden"]),
-    "trained in evaluation mode":
-        ("small-batches", "train", [("net.train()", "net.eval()")], ["train-hidden"]),
-    "measured in training mode":
-        ("small-batches", "accuracy", [("net.eval()", "net.train()")], ["train-hidden"]),
-    "standard deviation for standard error":
-        ("small-batches", "summary", [(" / np.sqrt(len(values))", "")], ["summary-hidden"]),
-    "biased standard error":
-        ("small-batches", "summary", [("ddof=1", "ddof=0")], ["summary-hidden"]),
+    "unbiased variance in the normalization": (
+        "forward-pass",
+        "moments",
+        [("((x - mean) ** 2).mean(axis=axes, keepdims=True)", "x.var(axis=axes, keepdims=True, ddof=1)")],
+        ["moments-check", "moments-hidden"],
+    ),
+    "one-pass variance E[x²] − E[x]²": (
+        "forward-pass",
+        "moments",
+        [("((x - mean) ** 2).mean(axis=axes, keepdims=True)", "(x ** 2).mean(axis=axes, keepdims=True) - mean ** 2")],
+        ["moments-hidden"],
+    ),
+    "averaged axes dropped": (
+        "forward-pass",
+        "moments",
+        [("return mean, var", "return mean.squeeze(), var.squeeze()")],
+        ["moments-check"],
+    ),
+    "batch norm over the pixels alone": ("forward-pass", "batch-norm", [(BATCH, INSTANCE)], ["batch-norm-hidden"]),
+    "batch norm over the images alone": ("forward-pass", "batch-norm", [(BATCH, "(0,)")], ["batch-norm-hidden"]),
+    "instance norm over the images too": (
+        "forward-pass",
+        "instance-norm",
+        [(INSTANCE, BATCH)],
+        ["instance-norm-check", "instance-norm-hidden"],
+    ),
+    "instance norm over the channels too (layer norm)": (
+        "forward-pass",
+        "instance-norm",
+        [(INSTANCE, "(1, 2, 3)")],
+        ["instance-norm-check"],
+    ),
+    "epsilon outside the root": (
+        "forward-pass",
+        "batch-norm",
+        [("np.sqrt(var + eps)", "(np.sqrt(var) + eps)")],
+        ["batch-norm-hidden"],
+    ),
+    "epsilon forgotten": (
+        "forward-pass",
+        "batch-norm",
+        [("np.sqrt(var + eps)", "np.sqrt(var)")],
+        ["batch-norm-hidden"],
+    ),
+    "epsilon fixed at 1e-5": ("forward-pass", "instance-norm", [("var + eps", "var + 1e-5")], ["instance-norm-hidden"]),
+    "divided by the variance": (
+        "forward-pass",
+        "batch-norm",
+        [("np.sqrt(var + eps)", "(var + eps)")],
+        ["batch-norm-check", "batch-norm-hidden"],
+    ),
+    "beta inside the scaling": (
+        "forward-pass",
+        "batch-norm",
+        [("(x - mean) * scale + beta[:, None, None]", "(x - mean + beta[:, None, None]) * scale")],
+        ["batch-norm-hidden"],
+    ),
+    "the input changed in place": (
+        "forward-pass",
+        "batch-norm",
+        [("return (x - mean) * scale", "x -= mean\n    return x * scale")],
+        ["batch-norm-hidden"],
+    ),
+    "statistics treated as constants": (
+        "backward-pass",
+        "input-gradient",
+        [("s * (centered - x_hat * (g * x_hat).mean(axis=axes, keepdims=True))", "s * g")],
+        ["input-gradient-check", "input-gradient-batch-hidden", "input-gradient-instance-hidden"],
+    ),
+    "gamma missing in dx": (
+        "backward-pass",
+        "input-gradient",
+        [("gamma[:, None, None] * dy", "dy")],
+        ["input-gradient-batch-hidden", "input-gradient-instance-hidden"],
+    ),
+    "the variance treated as a constant": (
+        "backward-pass",
+        "input-gradient",
+        [("(centered - x_hat * (g * x_hat).mean(axis=axes, keepdims=True))", "centered")],
+        ["input-gradient-check", "input-gradient-batch-hidden"],
+    ),
+    "the mean treated as a constant": (
+        "backward-pass",
+        "input-gradient",
+        [("g - g.mean(axis=axes, keepdims=True)", "g")],
+        ["input-gradient-check", "input-gradient-batch-hidden"],
+    ),
+    "sums where means belong": (
+        "backward-pass",
+        "input-gradient",
+        [(".mean(", ".sum(")],
+        ["input-gradient-check", "input-gradient-batch-hidden"],
+    ),
+    "instance norm's gradient over the batch": (
+        "backward-pass",
+        "input-gradient",
+        [("axis=axes", "axis=(0, 2, 3)")],
+        ["input-gradient-check", "input-gradient-instance-hidden"],
+    ),
+    "the factor s forgotten": (
+        "backward-pass",
+        "input-gradient",
+        [("return s * ", "return ")],
+        ["input-gradient-batch-hidden"],
+    ),
+    "dgamma from y instead of x_hat, without its mean": (
+        "backward-pass",
+        "parameter-gradients",
+        [("dy * x_hat", "dy * x_hat / s")],
+        ["parameter-gradients-hidden"],
+    ),
+    "dgamma averaged": (
+        "backward-pass",
+        "parameter-gradients",
+        [(".sum(axis=(0, 2, 3))", ".mean(axis=(0, 2, 3))")],
+        ["parameter-gradients-check", "parameter-gradients-hidden"],
+    ),
+    "a one-sided difference": (
+        "backward-pass",
+        "central-difference",
+        [("(f(x + step) - f(x - step)) / (2 * h)", "(f(x + step) - f(x)) / h")],
+        ["central-difference-hidden"],
+    ),
+    "the difference not halved": (
+        "backward-pass",
+        "central-difference",
+        [("/ (2 * h)", "/ h")],
+        ["central-difference-check"],
+    ),
+    "momentum the wrong way": (
+        "train-and-eval",
+        "update",
+        [("(1 - momentum) * running", "momentum * running"), ("+ momentum *", "+ (1 - momentum) *")],
+        ["update-check", "update-hidden"],
+    ),
+    "a biased running variance": ("train-and-eval", "update", [(", ddof=1", "")], ["update-hidden"]),
+    "the standard deviation stored": ("train-and-eval", "update", [("x.var(", "x.std(")], ["update-hidden"]),
+    "running averages changed in place": (
+        "train-and-eval",
+        "update",
+        [("    return", "    running_mean *= 1\n    running_var[:] = 0\n    return")],
+        ["update-hidden"],
+    ),
+    "batch statistics in evaluation mode": (
+        "train-and-eval",
+        "evaluate",
+        [("scale = ", "running_mean, running_var = x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))\n    scale = ")],
+        ["evaluate-check", "evaluate-hidden"],
+    ),
+    "beta before gamma in evaluation mode": (
+        "train-and-eval",
+        "evaluate",
+        [
+            ("* scale[:, None, None] + beta[:, None, None]", "+ beta[:, None, None]) * scale[:, None, None]"),
+            ("return (x", "return ((x"),
+        ],
+        ["evaluate-hidden"],
+    ),
+    "the cumulative average one batch behind": (
+        "train-and-eval",
+        "cumulative",
+        [("/ t", "/ (t + 1)")],
+        ["cumulative-check", "cumulative-hidden"],
+    ),
+    "one step too many": ("train-and-eval", "steps", [("left > fraction", "left >= fraction")], ["steps-check"]),
+    "the mean gap instead of the largest": ("train-and-eval", "gap", [(").max()", ").mean()")], ["gap-hidden"]),
+    "unbiased variance in the training output": (
+        "train-and-eval",
+        "gap",
+        [("x.var(axis=(0, 2, 3), keepdims=True)", "x.var(axis=(0, 2, 3), keepdims=True, ddof=1)")],
+        ["gap-check", "gap-hidden"],
+    ),
+    "instance norm without gamma and beta": (
+        "small-batches",
+        "make-norm",
+        [(", affine=True", "")],
+        ["make-norm-hidden"],
+    ),
+    "the two layers swapped": (
+        "small-batches",
+        "make-norm",
+        [('"batch"', '"x"'), ('"instance"', '"batch"'), ('"x"', '"instance"')],
+        ["make-norm-hidden"],
+    ),
+    "gradients added up": ("small-batches", "train", [("        optimizer.zero_grad()\n", "")], ["train-hidden"]),
+    "trained in evaluation mode": ("small-batches", "train", [("net.train()", "net.eval()")], ["train-hidden"]),
+    "measured in training mode": ("small-batches", "accuracy", [("net.eval()", "net.train()")], ["train-hidden"]),
+    "standard deviation for standard error": (
+        "small-batches",
+        "summary",
+        [(" / np.sqrt(len(values))", "")],
+        ["summary-hidden"],
+    ),
+    "biased standard error": ("small-batches", "summary", [("ddof=1", "ddof=0")], ["summary-hidden"]),
 }
 
 
@@ -146,8 +241,10 @@ def test_a_mistake_loses_points(notebooks, mistake):
 
 
 ALTERNATIVES = {
-    "forward, as a loop": ("forward-pass", {
-        "moments": """
+    "forward, as a loop": (
+        "forward-pass",
+        {
+            "moments": """
 def moments(x, axes):
     kept = [a for a in range(x.ndim) if a not in axes]
     mean = np.zeros([x.shape[a] if a in kept else 1 for a in range(x.ndim)])
@@ -158,15 +255,19 @@ def moments(x, axes):
         var[index] = sum((v - mean[index]) ** 2 for v in part.ravel().tolist()) / part.size
     return mean, var
 """,
-        "batch-norm": """
+            "batch-norm": """
 def batch_norm(x, gamma, beta, eps=1e-5):
     y = np.empty_like(x)
     for c in range(x.shape[1]):
         y[:, c] = gamma[c] * (x[:, c] - x[:, c].mean()) / (x[:, c].var() + eps) ** 0.5 + beta[c]
     return y
-"""}),
-    "forward, by transposing": ("forward-pass", {
-        "batch-norm": """
+""",
+        },
+    ),
+    "forward, by transposing": (
+        "forward-pass",
+        {
+            "batch-norm": """
 def batch_norm(x, gamma, beta, eps=1e-5):
     n, c, h, w = x.shape
     rows = x.transpose(1, 0, 2, 3).reshape(c, -1)
@@ -174,20 +275,28 @@ def batch_norm(x, gamma, beta, eps=1e-5):
     rows = gamma[:, None] * rows + beta[:, None]
     return rows.reshape(c, n, h, w).transpose(1, 0, 2, 3)
 """,
-        "instance-norm": """
+            "instance-norm": """
 def instance_norm(x, gamma, beta, eps=1e-5):
     return np.concatenate([batch_norm(image[None], gamma, beta, eps) for image in x])
-"""}),
-    "forward, with einsum": ("forward-pass", {
-        "instance-norm": """
+""",
+        },
+    ),
+    "forward, with einsum": (
+        "forward-pass",
+        {
+            "instance-norm": """
 def instance_norm(x, gamma, beta, eps=1e-5):
     count = x.shape[2] * x.shape[3]
     d = x - np.einsum("nchw->nc", x)[..., None, None] / count
     s = 1 / np.sqrt(np.einsum("nchw,nchw->nc", d, d) / count + eps)
     return np.einsum("nchw,nc,c->nchw", d, s, gamma) + beta.reshape(1, -1, 1, 1)
-"""}),
-    "backward, step by step as in the paper": ("backward-pass", {
-        "input-gradient": """
+"""
+        },
+    ),
+    "backward, step by step as in the paper": (
+        "backward-pass",
+        {
+            "input-gradient": """
 def input_gradient(dy, cache):
     x_hat, s, gamma, axes = cache
     m = x_hat.size / s.size
@@ -197,7 +306,7 @@ def input_gradient(dy, cache):
     dmean = -(dx_hat * s).sum(axis=axes, keepdims=True)
     return dx_hat * s + dvar * 2 * centered / m + dmean / m
 """,
-        "central-difference": """
+            "central-difference": """
 def central_difference(f, x, h=1e-5):
     flat = x.astype(float).ravel()
     out = []
@@ -207,37 +316,49 @@ def central_difference(f, x, h=1e-5):
         down[i] -= h
         out.append((f(up.reshape(x.shape)) - f(down.reshape(x.shape))) / (2 * h))
     return np.array(out).reshape(x.shape)
-"""}),
-    "backward, one formula": ("backward-pass", {
-        "input-gradient": """
+""",
+        },
+    ),
+    "backward, one formula": (
+        "backward-pass",
+        {
+            "input-gradient": """
 def input_gradient(dy, cache):
     x_hat, s, gamma, axes = cache
     m = np.prod([dy.shape[a] for a in axes])
     total, along = dy.sum(axes, keepdims=True), (dy * x_hat).sum(axes, keepdims=True)
     return gamma[None, :, None, None] * s / m * (m * dy - total - x_hat * along)
 """,
-        "parameter-gradients": """
+            "parameter-gradients": """
 def parameter_gradients(dy, cache):
     return np.einsum("nchw,nchw->c", dy, cache[0]), np.einsum("nchw->c", dy)
-"""}),
-    "running averages, with logarithms and increments": ("train-and-eval", {
-        "update": """
+""",
+        },
+    ),
+    "running averages, with logarithms and increments": (
+        "train-and-eval",
+        {
+            "update": """
 def update(running_mean, running_var, x, momentum=0.1):
     flat = x.transpose(1, 0, 2, 3).reshape(x.shape[1], -1)
     m = flat.shape[1]
     return (running_mean + momentum * (flat.mean(1) - running_mean),
             running_var + momentum * (flat.var(1) * m / (m - 1) - running_var))
 """,
-        "cumulative": """
+            "cumulative": """
 def cumulative_update(running, new, t):
     return (running * (t - 1) + new) / t
 """,
-        "steps": """
+            "steps": """
 def steps_until(fraction, momentum):
     return int(np.ceil(np.log(fraction) / np.log(1 - momentum) - 1e-12))
-"""}),
-    "small batches, otherwise written": ("small-batches", {
-        "make-norm": """
+""",
+        },
+    ),
+    "small batches, otherwise written": (
+        "small-batches",
+        {
+            "make-norm": """
 def make_norm(kind, channels):
     layers = {"batch": nn.BatchNorm2d, "instance": lambda c: nn.InstanceNorm2d(c, affine=True),
               "none": lambda c: nn.Sequential()}
@@ -245,7 +366,7 @@ def make_norm(kind, channels):
         raise ValueError(kind)
     return layers[kind](channels)
 """,
-        "train": """
+            "train": """
 def train(net, images, labels, batch_size, lr, steps):
     net.train()
     parameters, losses, criterion = list(net.parameters()), [], nn.CrossEntropyLoss()
@@ -259,12 +380,14 @@ def train(net, images, labels, batch_size, lr, steps):
         losses.append(float(loss.detach()))
     return losses
 """,
-        "summary": """
+            "summary": """
 def summary(accuracies):
     n = len(accuracies)
     mean = sum(accuracies) / n
     return mean, (sum((a - mean) ** 2 for a in accuracies) / (n - 1) / n) ** 0.5
-"""}),
+""",
+        },
+    ),
 }
 
 
@@ -290,8 +413,13 @@ def test_the_student_version_is_the_one_that_nbgrader_makes_and_holds_no_secret(
     assert "BEGIN SOLUTION" not in text and "HIDDEN" not in text and "Rubric" not in text
     assert text.count("raise NotImplementedError()") + text.count("YOUR ANSWER HERE") > 4
     nbformat.validate(released)
-    imports = {line.split()[1] for c in released.cells if c.cell_type == "code" for line in c.source.splitlines()
-               if line.strip().startswith(("import ", "from "))}
+    imports = {
+        line.split()[1]
+        for c in released.cells
+        if c.cell_type == "code"
+        for line in c.source.splitlines()
+        if line.strip().startswith(("import ", "from "))
+    }
     assert imports <= {"numpy", "torch"} and ("torch" in imports) == (name == "small-batches")
 
 
@@ -305,16 +433,25 @@ def test_written_answers_have_a_rubric_that_adds_up(notebooks):
 
 GOOD = (assignments.SOURCES / "forward-pass.md").read_text()
 BROKEN = {
-    "misspelt marker": ("### BEGIN HIDDEN TESTS\nmean, var = moments(small", "### BEGIN HIDEN TESTS\nmean, var = moments(small"),
+    "misspelt marker": (
+        "### BEGIN HIDDEN TESTS\nmean, var = moments(small",
+        "### BEGIN HIDEN TESTS\nmean, var = moments(small",
+    ),
     "another misspelling": ("    ### BEGIN SOLUTION\n    mean = x", "    ### BEGIN SOLUTIN\n    mean = x"),
     "two number signs": ("    ### END SOLUTION\n", "    ## END SOLUTION\n"),
     "lower-case marker": ("    ### BEGIN SOLUTION\n    mean = x", "    ### begin solution\n    mean = x"),
     "lower-case end marker": ("    ### END SOLUTION\n", "    ### end solution\n"),
     "missing end marker": ("### END HIDDEN TESTS\n", ""),
     "missing begin marker": ("    ### BEGIN SOLUTION\n    mean = x", "    mean = x"),
-    "marker of the other kind": ("### BEGIN HIDDEN TESTS\nmean, var = moments(small", "### BEGIN SOLUTION\nmean, var = moments(small"),
-    "no marker at all": ("    ### BEGIN SOLUTION\n    mean = x.mean(axis=axes, keepdims=True)\n    var = ((x - mean) ** 2)"
-                         ".mean(axis=axes, keepdims=True)\n    return mean, var\n    ### END SOLUTION\n", "    return 3\n"),
+    "marker of the other kind": (
+        "### BEGIN HIDDEN TESTS\nmean, var = moments(small",
+        "### BEGIN SOLUTION\nmean, var = moments(small",
+    ),
+    "no marker at all": (
+        "    ### BEGIN SOLUTION\n    mean = x.mean(axis=axes, keepdims=True)\n    var = ((x - mean) ** 2)"
+        ".mean(axis=axes, keepdims=True)\n    return mean, var\n    ### END SOLUTION\n",
+        "    return 3\n",
+    ),
     "undeclared cell": (":scratch: one-image-try\n", ""),
     "undeclared answer": (":answer: moments\n", ""),
     "misspelt role": (":answer: moments\n", ":anser: moments\n"),
@@ -344,4 +481,6 @@ def test_publishing_twice_writes_once_and_removes_what_has_no_source(tmp_path):
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in paths}
     assignments.publish(tmp_path)
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in paths} == before
-    assert {len({c["id"] for c in nbformat.read(p, 4).cells}) == len(nbformat.read(p, 4).cells) for p in paths} == {True}
+    assert {len({c["id"] for c in nbformat.read(p, 4).cells}) == len(nbformat.read(p, 4).cells) for p in paths} == {
+        True
+    }

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import editions  # noqa: E402
 
-CHAPTER = '''---
+CHAPTER = """---
 jupytext:
   text_representation: {extension: .md, format_name: myst}
 kernelspec: {display_name: Python 3, language: python, name: python3}
@@ -79,7 +79,7 @@ More public words after the solution.
 ```
 ```{solution-start} shown-as-text
 ```
-'''.replace("```\n```{solution-start} shown-as-text\n```\n", "````\n```{solution-start} shown-as-text\n```\n````\n")
+""".replace("```\n```{solution-start} shown-as-text\n```\n", "````\n```{solution-start} shown-as-text\n```\n````\n")
 WORDS = ("plainsecret", "gatedsecret", "codesecret", "outputsecret", "notesecret")
 
 
@@ -89,31 +89,67 @@ def build(folder, edition, chapter=CHAPTER):
     (folder / "index.md").write_text("# Small book\n\nA page with {doc}`book/chapter` and {doc}`book/assignments`.\n")
     (folder / "book" / "chapter.md").write_text(chapter)
     (folder / "book" / "assignments.md").write_text(
-        "# Assignments\n\n" + "\n".join(f"- {{download}}`{s.stem} <assignments/{s.stem}.ipynb>`"
-                                       for s in sorted(assignments.SOURCES.glob("*.md"))) + "\n")
+        "# Assignments\n\n"
+        + "\n".join(
+            f"- {{download}}`{s.stem} <assignments/{s.stem}.ipynb>`" for s in sorted(assignments.SOURCES.glob("*.md"))
+        )
+        + "\n"
+    )
     (folder / "grading").symlink_to(ROOT / "grading")
-    (folder / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n- file: book/chapter\n- file: book/assignments\n")
-    (folder / "_config.yml").write_text(json.dumps({
-        "title": "Small", "author": "x", "only_build_toc_files": True, "exclude_patterns": ["grading", "_*"],
-        "execute": {"execute_notebooks": "cache", "timeout": 60}, "parse": {"myst_enable_extensions": ["colon_fence"]},
-        "sphinx": {"extra_extensions": ["sphinx_exercise"],
-                   "local_extensions": {name: str(ROOT / "book" / "_ext") for name in ("notebooks", "editions")},
-                   "config": {"exercise_style": "solution_follow_exercise"}}}))
+    (folder / "references.bib").write_text("")
+    (folder / "_toc.yml").write_text(
+        "format: jb-book\nroot: index\nchapters:\n- file: book/chapter\n- file: book/assignments\n"
+    )
+    (folder / "_config.yml").write_text(
+        json.dumps(
+            {
+                "title": "Small",
+                "author": "x",
+                "bibtex_bibfiles": ["references.bib"],
+                "only_build_toc_files": True,
+                "exclude_patterns": ["grading", "_*"],
+                "execute": {"execute_notebooks": "cache", "timeout": 60},
+                "parse": {"myst_enable_extensions": ["colon_fence"]},
+                "sphinx": {
+                    "extra_extensions": ["sphinx_exercise"],
+                    "local_extensions": {name: str(ROOT / "book" / "_ext") for name in ("notebooks", "editions")},
+                    "config": {"exercise_style": "solution_follow_exercise"},
+                },
+            }
+        )
+    )
     environment = {k: v for k, v in os.environ.items() if k not in ("EDITION", "NORMCORE_LIVE")}
-    run = subprocess.run([Path(sys.executable).parent / "jupyter-book", "build", ".", "-W", "-n", "--keep-going",
-                          "--path-output", "out"], cwd=folder, capture_output=True, text=True, check=False,
-                         env=environment | ({"EDITION": edition} if edition else {}))
+    run = subprocess.run(
+        [
+            Path(sys.executable).parent / "jupyter-book",
+            "build",
+            ".",
+            "-W",
+            "-n",
+            "--keep-going",
+            "--path-output",
+            "out",
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment | ({"EDITION": edition} if edition else {}),
+    )
     return run, folder / "out"
 
 
-@pytest.fixture(scope="module")
-def books(tmp_path_factory):
-    built = {}
+def build_both(folder):
+    """Build the small book in both editions."""
     for edition in ("", "student"):
-        run, out = build(tmp_path_factory.mktemp(edition or "public"), edition)
+        run, _ = build(folder / (edition or "public"), edition)
         assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
-        built[edition] = out
-    return built
+
+
+@pytest.fixture(scope="module")
+def books(once):
+    folder, _ = once("small-book", build_both)
+    return {"": folder / "public" / "out", "student": folder / "student" / "out"}
 
 
 def words_in(folder):
@@ -133,8 +169,12 @@ def test_the_public_edition_has_executed_solutions(books):
 
 def test_the_students_edition_has_none_in_any_byte(books):
     assert words_in(books["student"]) == {word: [] for word in WORDS}
-    secrets = {leaks.squeeze(line): line for line in editions.solutions(CHAPTER) if len(leaks.squeeze(line)) > 11}
-    assert len(secrets) >= 5
+    secrets = {
+        leaks.squeeze(line): line
+        for line in editions.solutions(CHAPTER)
+        if len(leaks.squeeze(line)) > 11 and not line.startswith((":", "`"))
+    }
+    assert len(secrets) == 5
     assert leaks.leaks(books["student"], secrets) == []
     page = (books["student"] / "_build" / "html" / "book" / "chapter.html").read_text()
     assert "By program" in page and "More public words" in page and "public output 3" in page
@@ -166,7 +206,7 @@ def test_the_published_site_shows_no_graded_secret():
     site = ROOT / "_build" / "html"
     assert site.is_dir(), f"{site} is missing: run `make book` first"
     assert leaks.leaks(site, leaks.secret_lines(student=False)) == []
-    if (students := ROOT / "_build-student" / "_build").is_dir():
+    if (students := ROOT / "_build/student" / "_build").is_dir():
         assert leaks.leaks(students, leaks.secret_lines(student=True)) == []
 
 
@@ -185,8 +225,10 @@ def test_the_search_finds_a_secret_wherever_it_hides(tmp_path, hide):
 
     data = {
         "text": f"a\n   {SECRET}\n".encode(),
-        "html": ('<pre><span class="n">check_close</span><span class="p">(</span>y<span>,</span> expected_by_hand, '
-                 '<span>&quot;line </span>\\&quot;one\\&quot; of &lt;two&gt;&quot;, tol=<b>1e-3</b>)</pre>').encode(),
+        "html": (
+            b'<pre><span class="n">check_close</span><span class="p">(</span>y<span>,</span> expected_by_hand, '
+            b"<span>&quot;line </span>\\&quot;one\\&quot; of &lt;two&gt;&quot;, tol=<b>1e-3</b>)</pre>"
+        ),
         "json": notebook.encode(),
         "json in json": json.dumps({"file": notebook}).encode(),
         "zip in zip": packed("a.zip", packed("b.ipynb", notebook)),
@@ -197,8 +239,10 @@ def test_the_search_finds_a_secret_wherever_it_hides(tmp_path, hide):
     (tmp_path / "harmless.txt").write_text("check_close(y, something_else)")
     assert leaks.leaks(tmp_path, secrets) == []
     (tmp_path / "file.bin").write_bytes(data)
-    assert leaks.leaks(tmp_path, secrets) == [f"{tmp_path / 'file.bin'}{'!a.zip!b.ipynb' if 'zip in' in hide else ''}"
-                                              f"{'!' if hide == 'gzip' else ''}: the secret"]
+    assert leaks.leaks(tmp_path, secrets) == [
+        f"{tmp_path / 'file.bin'}{'!a.zip!b.ipynb' if 'zip in' in hide else ''}"
+        f"{'!' if hide == 'gzip' else ''}: the secret"
+    ]
 
 
 SLIPS = {

@@ -1,6 +1,7 @@
 """One class with an honest student and every broken or hostile submission, graded once in the sandbox."""
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -32,24 +33,48 @@ def settings():
     os.environ.update(before)
 
 
-@pytest.fixture(scope="module")
-def graded(tmp_path_factory, settings):
-    """Grade the class; return its folder, the records by student, the table and what reached the network."""
-    base = tmp_path_factory.mktemp("class")
+def grade_class(base):
+    """Write the class and grade it; return whether a submission got through to the network."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
-        class_.write(base / "submitted", DATABASE=str(base / "root" / "gradebook.db"),
-                     GRADING=str(assignments.GRADING / "grade.py"), SOURCE=str(class_.SOURCE),
-                     PORT=server.getsockname()[1])
-        records = grade.grade(class_.NAME, base / "submitted", 2, root=base / "root", results=base / "results")
+        class_.write(
+            base / "submitted",
+            DATABASE=str(base / "root" / "gradebook.db"),
+            GRADING=str(assignments.GRADING / "grade.py"),
+            SOURCE=str(class_.SOURCE),
+            PORT=server.getsockname()[1],
+        )
+        again(base)
         try:
             server.accept()
-            called = True
         except BlockingIOError:
-            called = False
+            return False
+    return True
+
+
+def again(base, jobs=2):
+    """Grade the class once more."""
+    return grade.grade(class_.NAME, base / "submitted", jobs, root=base / "root", results=base / "results")
+
+
+def table_of(base):
+    """The rows of grades.csv."""
     with open(base / "results" / class_.NAME / "grades.csv", newline="") as file:
-        table = list(csv.DictReader(file))
-    return base, {r["student"]: r for r in records}, table, called
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def graded(once, settings):
+    """The graded class: its folder, the records by student, the table and whether it reached the network."""
+    base, called = once("graded-class", grade_class)
+    records = [json.loads(p.read_text()) for p in (base / "root" / "records" / class_.NAME).glob("*.json")]
+    return base, {r["student"]: r for r in records}, table_of(base), called
+
+
+@pytest.fixture
+def copy(graded, tmp_path):
+    """A copy of the graded class that a test may change."""
+    return shutil.copytree(graded[0], tmp_path / "class")
 
 
 @pytest.mark.parametrize("student", class_.SUBMISSIONS)
@@ -104,10 +129,13 @@ def test_probes_leave_no_trace(graded):
 
 
 def test_nothing_keeps_running_and_nothing_is_left_in_tmp(graded):
-    mine = [p for p in psutil.Process().children(recursive=True)
-            if any(word in " ".join(p.cmdline()) for word in ("bwrap", "sandbox/kernel.py"))]
+    mine = [
+        p
+        for p in psutil.Process().children(recursive=True)
+        if any(word in " ".join(p.cmdline()) for word in ("bwrap", "sandbox/kernel.py"))
+    ]
     assert mine == []
-    assert list(Path(os.environ.get("TMPDIR", "/tmp")).glob("nc-*/connection.json")) == []
+    assert list(Path(os.environ.get("TMPDIR", "/tmp")).glob("nc-*/nc-*")) == []
 
 
 def test_feedback_opens_offline_and_hides_hidden_tests(graded):
@@ -141,44 +169,44 @@ def test_summary_names_those_to_look_at_and_shows_the_distribution(graded):
 
 
 def contents(folder):
-    return {p.relative_to(folder): (p.read_bytes(), p.stat().st_mtime_ns if p.suffix == ".html" and "feedback"
-            in p.parts else 0) for p in sorted(folder.rglob("*")) if p.is_file()}
+    """{file: its bytes} of a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_a_second_run_changes_nothing_and_a_lost_record_is_made_again(graded, capsys):
-    base = graded[0]
-    before = contents(base / "results")
-    grade.grade(class_.NAME, base / "submitted", 2, root=base / "root", results=base / "results")
+def test_a_second_run_changes_nothing_and_a_lost_record_is_made_again(copy, capsys):
+    before = contents(copy / "results")
+    written = {p: p.stat().st_mtime_ns for p in (copy / "results").rglob("feedback/*.html")}
+    again(copy)
     number = len(class_.SUBMISSIONS)
     assert f"{number} submissions, {number} already graded" in capsys.readouterr().out
-    assert contents(base / "results") == before
+    assert contents(copy / "results") == before
+    assert {p: p.stat().st_mtime_ns for p in written} == written
     # what an interruption leaves: a submission without its record
-    (base / "root" / "records" / class_.NAME / "unbiased.json").unlink()
-    grade.grade(class_.NAME, base / "submitted", 1, root=base / "root", results=base / "results")
+    (copy / "root" / "records" / class_.NAME / "unbiased.json").unlink()
+    again(copy, 1)
     assert f"{number} submissions, {number - 1} already graded" in capsys.readouterr().out
-    table = base / "results" / class_.NAME / "grades.csv"
-    assert table.read_bytes() == before[table.relative_to(base / "results")][0]
+    name = f"{class_.NAME}/grades.csv"
+    assert contents(copy / "results")[name] == before[name]
 
 
-def test_a_grade_given_by_hand_survives_and_reaches_table_and_feedback(graded):
-    base = graded[0]
-    with grade.gradebook(base / "root") as book:
-        mark = book.find_grade("one-image", class_.NAME, class_.NAME, "owner")
+def test_a_grade_given_by_hand_survives_and_reaches_table_and_feedback(copy):
+    question = ("one-image", class_.NAME, class_.NAME, "owner")
+    with grade.gradebook(copy / "root") as book:
+        mark = book.find_grade(*question)
         mark.manual_score, mark.needs_manual_grade = 2.5, False
-        book.find_comment("one-image", class_.NAME, class_.NAME, "owner").manual_comment = "Say why."
+        book.find_comment(*question).manual_comment = "Say why."
         book.db.commit()
-    (base / "root" / "records" / class_.NAME / "owner.json").unlink()  # and it is graded again
-    grade.grade(class_.NAME, base / "submitted", 1, root=base / "root", results=base / "results")
-    with grade.gradebook(base / "root") as book:  # graded again, nbgrader asks for a second look
-        mark = book.find_grade("one-image", class_.NAME, class_.NAME, "owner")
+    (copy / "root" / "records" / class_.NAME / "owner.json").unlink()  # and it is graded again
+    again(copy, 1)
+    with grade.gradebook(copy / "root") as book:  # graded again, nbgrader asks for a second look
+        mark = book.find_grade(*question)
         assert mark.manual_score == 2.5
         mark.needs_manual_grade = False
         book.db.commit()
-    grade.grade(class_.NAME, base / "submitted", 1, root=base / "root", results=base / "results")
-    with open(base / "results" / class_.NAME / "grades.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [r["points"] for r in rows if (r["student"], r["question"]) == ("owner", "one-image")] == ["2.5"]
-    assert "Say why." in (base / "results" / class_.NAME / "feedback" / "owner.html").read_text()
+    again(copy, 1)
+    rows = [r for r in table_of(copy) if (r["student"], r["question"]) == ("owner", "one-image")]
+    assert [r["points"] for r in rows] == ["2.5"]
+    assert "Say why." in (copy / "results" / class_.NAME / "feedback" / "owner.html").read_text()
 
 
 def test_exports_of_learning_management_systems(tmp_path, settings):
@@ -186,6 +214,7 @@ def test_exports_of_learning_management_systems(tmp_path, settings):
     good = nbformat.writes(class_.solved()).encode()
     path = tmp_path / "export.zip"
     with zipfile.ZipFile(path, "w") as archive:
+
         def put(name, data, when=(2026, 11, 20, 12, 0, 0)):
             archive.writestr(zipfile.ZipInfo(name, when), data)
 
@@ -201,16 +230,29 @@ def test_exports_of_learning_management_systems(tmp_path, settings):
     assert found["boolegeorge"].late and not found["Ada-Lovelace"].late
     assert grade.choose(found["boolegeorge"], "forward-pass")[1] == ["renamed: forward-pass-2.ipynb"]
     assert grade.choose(found["gauss"], "forward-pass") == (None, ["no notebook"])
-    records = grade.grade("forward-pass", path, 2, due="2026-12-01", root=tmp_path / "root", results=tmp_path / "results")
+    records = grade.grade(
+        "forward-pass", path, 2, due="2026-12-01", root=tmp_path / "root", results=tmp_path / "results"
+    )
     rows = {r["student"]: (sum(g[1] or 0 for g in r["grades"]), r["late"]) for r in records}
-    assert rows == {"Ada-Lovelace": (17, "no"), "boolegeorge": (17, "yes"), "emmy": (17, "no"), "evil": (0, "yes"),
-                    "gauss": (0, "")}
+    assert rows == {
+        "Ada-Lovelace": (17, "no"),
+        "boolegeorge": (17, "yes"),
+        "emmy": (17, "no"),
+        "evil": (0, "yes"),
+        "gauss": (0, ""),
+    }
     assert not list(tmp_path.parent.glob("evil*"))
 
 
 def test_without_bubblewrap_nothing_is_graded(tmp_path):
     (tmp_path / "submitted").mkdir()
-    command = [sys.executable, str(assignments.GRADING / "grade.py"), "forward-pass", "--from", str(tmp_path / "submitted")]
+    command = [
+        sys.executable,
+        str(assignments.GRADING / "grade.py"),
+        "forward-pass",
+        "--from",
+        str(tmp_path / "submitted"),
+    ]
     environment = {"PATH": str(tmp_path), "NORMCORE_GRADING": str(tmp_path / "root")}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 1
