@@ -57,16 +57,13 @@ class _Normalize(torch.autograd.Function):
             near, rest, var = _statistics(x, ctx.axes)
             inv = torch.rsqrt(var + ctx.eps)
         xhat = (x - near - rest) * inv
-        product = dy * xhat
-        dx = dy - dy.mean(ctx.axes, keepdim=True) - xhat * product.mean(ctx.axes, keepdim=True)
-        shared = (0, *range(2, x.dim()))
-        return (
-            dx * (inv if gamma is None else inv * gamma),
-            None if gamma is None else product.sum(shared, keepdim=True),
-            dy.sum(shared, keepdim=True) if ctx.has_beta else None,
-            None,
-            None,
-        )
+        # two sums in one pass over the data; the means that dx needs and the parameters' gradients follow from them
+        sums, products = dy.sum(ctx.axes, keepdim=True), (dy * xhat).sum(ctx.axes, keepdim=True)
+        count = x.numel() // max(1, sums.numel())
+        dx = (dy - sums / count - xhat * (products / count)) * (inv if gamma is None else inv * gamma)
+        dgamma = None if gamma is None else products.sum(0, keepdim=True)  # over the instances, if there are several
+        dbeta = sums.sum(0, keepdim=True) if ctx.has_beta else None
+        return dx, dgamma, dbeta, None, None
 
 
 class _Twin(nn.Module):
