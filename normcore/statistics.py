@@ -109,7 +109,7 @@ def population_statistics(batches: Iterable[Array]) -> Population:
         if count and x.shape[1] != len(mean):
             raise ValueError(f"batch has shape {x.shape}, wanted {len(mean)} channels, as in the batches before")
         axes = (0, *range(2, x.ndim))
-        m = x.size // max(x.shape[1], 1)
+        m = x.size // x.shape[1]
         if m == 0:
             continue
         here = np.asarray(x.mean(axes, np.float64))
@@ -158,7 +158,7 @@ def excess_kurtosis(x: Array) -> Floats:
     check.batch("x", x)
     axes = (0, *range(2, x.ndim))
     square = np.square(x - x.mean(axes, np.float64, keepdims=True))
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):
         return np.asarray(np.square(square).mean(axes) / np.square(square.mean(axes)) - 3)
 
 
@@ -167,7 +167,8 @@ def effective_sample_size(x: Array) -> Floats:
 
     N var / var(sample means): samples are taken to be independent, positions within one sample are not.  Equals N*L for
     independent positions, N for positions that all agree.  With the mean correlation r of two positions of a sample it
-    is N*L / (1 + (L - 1) r) (Kish, Survey Sampling, 1965).  An estimate: with few samples it is rough.
+    is N*L / (1 + (L - 1) r) (Kish, Survey Sampling, 1965).  An estimate: with few samples it is rough, infinite where
+    all sample means agree, and NaN for constant values.
     """
     check.batch("x", x)
     n, c = x.shape[:2]

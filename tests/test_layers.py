@@ -165,6 +165,8 @@ def test_loading_casts_to_the_layers_dtype_and_copies():
     assert layer.gamma.tolist() == [2, 2, 2]
     assert layer.num_batches_tracked == 0
     assert type(layer.num_batches_tracked) is int
+    layer.load_state_dict({**state, "num_batches_tracked": np.uint8(7)})
+    assert layer.num_batches_tracked == 7
 
 
 def test_state_dict_is_a_copy():
@@ -253,6 +255,9 @@ def test_a_variance_too_large_for_float32_is_infinite():
     y = layer(np.array([[-1e30], [1e30]], np.float32))
     assert y.ravel().tolist() == [-1, 1]
     assert np.isinf(layer.running_var).all()
+    layer.momentum = 1
+    layer(np.array([[-1.0], [1.0]], np.float32))
+    assert np.isnan(layer.running_var).all()  # 0 * inf, as in torch; without a warning
 
 
 @pytest.mark.parametrize("layer", [nc.BatchNorm(3), nc.InstanceNorm(3, affine=True, track_running_stats=True)])

@@ -63,6 +63,7 @@ def test_population_is_exact_whatever_the_batches(sizes, dtype):
     np.testing.assert_allclose(mean, wide.mean((0, 2, 3)), rtol=1e-14)
     np.testing.assert_allclose(var, wide.var((0, 2, 3)), rtol=1e-12)
     assert size == 80
+    assert type(size) is int
     assert mean.dtype == var.dtype == np.float64
 
 
@@ -131,17 +132,50 @@ def test_effective_sample_size_predicts_the_spread_of_batch_means():
     assert batches.std() > 4 * st.standard_error_of_mean(images.std(), 16 * 64)
 
 
+def test_channels_do_not_mix():
+    """Every per-channel statistic of a channel is the one it has on its own."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(6, 3, 5)) ** 3 * np.array([1, 100, 1e-3])[:, None] + np.array([0, 7, -3])[:, None]
+    for law in (st.effective_sample_size, st.excess_kurtosis, lambda x: st.population_statistics([x])[1]):
+        together = law(x)
+        for c in range(3):
+            np.testing.assert_allclose(together[c], law(x[:, c : c + 1])[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_everything_is_computed_in_float64(dtype):
+    third = np.full(2, 1 / 3, dtype)
+    exact = third.astype(np.float64)
+    for call in (
+        lambda v: st.average_step(v, 0 * v, 0.3), lambda v: st.average_step(0 * v, v, 0.3),
+        lambda v: st.exponential_average(v, 0.3), lambda v: st.cumulative_average(v), lambda v: st.unbiased(v, 7),
+        lambda v: st.standard_error_of_mean(v, 3), lambda v: st.standard_error_of_mean(1, v),
+        lambda v: st.standard_error_of_variance(v, 3), lambda v: st.standard_error_of_variance(1, 9, v),
+    ):  # fmt: skip
+        assert call(third).dtype == np.float64
+        np.testing.assert_array_equal(call(third), call(exact))
+    x = (100 + np.random.default_rng(0).normal(size=(40, 2, 9))).astype(dtype)
+    for law in (st.excess_kurtosis, st.effective_sample_size, lambda x: st.population_statistics([x])[1]):
+        assert law(x).dtype == np.float64
+        np.testing.assert_allclose(law(x), law(x.astype(np.float64)), rtol=1e-12)
+
+
+def test_sample_size_where_all_means_agree():
+    assert np.isinf(st.effective_sample_size(np.array([[[-1.0, 1.0]], [[1.0, -1.0]]]))).all()
+    assert np.isnan(st.effective_sample_size(np.ones((3, 2, 4)))).all()
+
+
 @pytest.mark.parametrize(("call", "error", "message"), [
     (lambda: st.average_step(0, 1, 1.1), ValueError, r"weight is 1.1, wanted a number from 0 to 1"),
     (lambda: st.average_step(0, 1, -0.1), ValueError, r"weight is -0.1, wanted"),
     (lambda: st.average_step(0, 1, float("nan")), ValueError, r"weight is nan, wanted"),
     (lambda: st.average_step(0, 1, "0.1"), TypeError, r"weight is '0.1', wanted a number"),
     (lambda: st.average_step(0, 1, True), TypeError, r"weight is True, wanted a number"),
-    (lambda: st.exponential_average(3.0), ValueError, r"values has shape \(\), wanted \(steps, ...\)"),
+    (lambda: st.exponential_average(3.0), ValueError, r"^values has shape \(\), wanted \(steps, ...\): one .* step$"),
     (lambda: st.exponential_weights(2, 3), ValueError, r"momentum is 2, wanted"),
     (lambda: st.unbiased(1.0, 1), ValueError, r"count is 1, wanted at least 2"),
     (lambda: st.standard_error_of_variance(1.0, 1), ValueError, r"count is 1.0, wanted at least 2"),
-    (lambda: st.population_statistics([]), ValueError, r"no values in batches, wanted at least one"),
+    (lambda: st.population_statistics([]), ValueError, r"^there are no values in batches, wanted .* one sample$"),
     (lambda: st.population_statistics([np.zeros((0, 3))]), ValueError, r"no values in batches"),
     (lambda: st.population_statistics([np.zeros(3)]), ValueError, r"batch has shape \(3,\), wanted \(N, C\)"),
     (lambda: st.population_statistics([np.zeros((2, 3)), np.zeros((2, 4))]), ValueError, r"\(2, 4\), wanted 3"),
