@@ -257,3 +257,28 @@ def test_without_bubblewrap_nothing_is_graded(tmp_path):
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert "bubblewrap (bwrap) is not installed" in run.stderr and "UNSANDBOXED=1" in run.stderr
+
+
+def test_unsandboxed_grades_only_when_told(tmp_path, settings, monkeypatch, capsys):
+    """The same grades, guard and limits, without bubblewrap; the command says what that means."""
+    monkeypatch.setenv("UNSANDBOXED", "1")
+    folder = tmp_path / "submitted" / "one" / class_.NAME
+    folder.mkdir(parents=True)
+    nbformat.write(class_.solved(), folder / f"{class_.NAME}.ipynb")
+    (record,) = grade.grade(class_.NAME, tmp_path / "submitted", 1, root=tmp_path / "root", results=tmp_path / "out")
+    assert sum(g[1] or 0 for g in record["grades"]) == class_.FULL and record["flags"] == []
+    assert "student code runs with your rights" in capsys.readouterr().out
+
+
+def test_a_private_set_stays_out_of_the_book(tmp_path):
+    private = tmp_path / "private"
+    private.mkdir()
+    text = class_.SOURCE.read_text().replace("# Forward pass of batch", "# Private forward pass of batch")
+    (private / "secret-forward.md").write_text(text)
+    environment = os.environ | {"SOURCES": str(private), "NORMCORE_GRADING": str(tmp_path / "root")}
+    command = [sys.executable, str(assignments.GRADING / "assignments.py")]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "secret-forward: 20 points" in run.stdout
+    assert [p.name for p in (private / "student").iterdir()] == ["secret-forward.ipynb"]
+    assert (tmp_path / "root" / "release" / "secret-forward" / "secret-forward.ipynb").exists()
+    assert not (assignments.PUBLISHED / "secret-forward.ipynb").exists()
