@@ -27,14 +27,15 @@ class Saved(NamedTuple):
 
 
 def saved_bytes(net: torch.nn.Module, x: torch.Tensor) -> Saved:
-    """Run ``net(x)`` and count the tensors that autograd saves for the backward pass.
+    """Run ``net(x)``, count the tensors that autograd saves for the way back.
 
-    A tensor saved twice, or saved as a view, is counted once: what matters is the storage that cannot be freed.
-    The input counts as an activation if a layer saves it.
+    A tensor saved twice, or saved as a view, is counted once: what matters is
+    the storage that cannot be freed.  The input counts as an activation if a
+    layer saves it.
 
     >>> import torch
-    >>> layer = torch.nn.Linear(10, 20)
-    >>> saved_bytes(layer, torch.zeros(4, 10))                # the input, 4 · 10 · 4 bytes; no weight: nobody needs dx
+    >>> layer = torch.nn.Linear(10, 20)     # saves its input, 4 · 10 · 4 bytes,
+    >>> saved_bytes(layer, torch.zeros(4, 10))  # no weight: nobody needs dx
     Saved(activations=160, weights=0)
     """
     import torch
@@ -46,9 +47,11 @@ def saved_bytes(net: torch.nn.Module, x: torch.Tensor) -> Saved:
         storages[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        y = net(x)  # while y lives, so does what it saved, and no address is used twice
-    own = {t.untyped_storage().data_ptr() for t in (*net.parameters(), *net.buffers())}
+    hooks = torch.autograd.graph.saved_tensors_hooks
+    with hooks(keep, lambda tensor: tensor):
+        y = net(x)  # while y lives no storage is freed, no address used twice
+    tensors = [*net.parameters(), *net.buffers()]
+    own = {t.untyped_storage().data_ptr() for t in tensors}
     del y
     weights = sum(size for at, size in storages.items() if at in own)
     return Saved(sum(storages.values()) - weights, weights)

@@ -160,26 +160,32 @@ class Results:
         return np.where(np.isfinite(rates), rates, np.nan)
 
 
-def network(norm: Norm, count: int = 1, width: int = 8, depth: int = 5) -> torch.nn.Sequential:
-    """``count`` small networks for 8×8 images, side by side: (N, count, 8, 8) → scores (N, count · 10).
+def network(
+    norm: Norm, count: int = 1, width: int = 8, depth: int = 5
+) -> torch.nn.Sequential:
+    """``count`` small networks for 8×8 images, side by side.
 
-    Each has ``depth`` convolutions of 3×3, the second with stride 2, each followed by the norm and a ReLU, then ten
-    linear scores from all the 4×4 positions.  Without a norm a convolution has a bias; a norm has γ and β instead.
+    (N, count, 8, 8) → scores (N, count · 10).  Each has ``depth`` convolutions
+    of 3×3, the second with stride 2, each followed by the norm and a ReLU;
+    then ten linear scores from all the 4×4 positions.  Without a norm a
+    convolution has a bias; a norm has γ and β instead.
     """
     from torch import nn
 
     layers: list[nn.Module] = []
     for i in range(depth):
-        channels = count * (width if i else 1)
+        inputs, outputs = count * (width if i else 1), count * width
         stride = 2 if i == 1 else 1
-        layers.append(nn.Conv2d(channels, count * width, 3, stride, padding=1, groups=count, bias=norm == "none"))
+        layers.append(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, groups=count, bias=norm == "none")
+        )
         if norm == "BN":
-            layers.append(nn.BatchNorm2d(count * width))
+            layers.append(nn.BatchNorm2d(outputs))
         elif norm == "IN":
-            layers.append(nn.InstanceNorm2d(count * width, affine=True))
+            layers.append(nn.InstanceNorm2d(outputs, affine=True))
         layers.append(nn.ReLU())
-    layers += [nn.Conv2d(count * width, count * 10, 4, groups=count), nn.Flatten()]
-    return nn.Sequential(*layers)
+    layers.append(nn.Conv2d(count * width, count * 10, 4, groups=count))
+    return nn.Sequential(*layers, nn.Flatten())
 
 
 def initialize(net: torch.nn.Sequential, seeds: Sequence[int]) -> None:

@@ -32,24 +32,31 @@ class Step(NamedTuple):
 
 
 def synchronized_batch_norm(
-    x: Array, dy: Array, gamma: Array, beta: Array, total: Callable[[Array], Array], eps: float = 1e-5
+    x: Array,
+    dy: Array,
+    gamma: Array,
+    beta: Array,
+    total: Callable[[Array], Array],
+    eps: float = 1e-5,
 ) -> Step:
-    """Forward and backward of batch norm where ``x`` and ``dy``, both (N, C, H, W), are one process's part of a batch.
+    """Forward and backward of batch norm for one process's part of a batch.
 
-    y = γ (x − μ) / √(σ² + ε) + β with μ and σ² of the whole batch.  Two sums a channel travel in the forward pass and
-    two in the backward pass; no activation does.
+    ``x`` and ``dy`` are (N, C, H, W), N of them here.  y = γ x̂ + β with
+    x̂ = (x − μ) / √(σ² + ε), and μ and σ² of the whole batch.  Two sums a
+    channel travel forward and two backward; no activation does.
 
     Parameters
     ----------
     total
-        Adds an array up, element by element, over all processes; every process gets the sum.
+        Adds an array up, element by element, over all processes; every
+        process gets the sum.
     """
     axes = (0, 2, 3)
     shape = (1, -1, 1, 1)
-    m = total(np.array([x.size / x.shape[1]]))  # values a channel, on all processes
+    m = total(np.array([x.size / x.shape[1]]))  # values a channel, everywhere
     mean = total(x.sum(axes)) / m
-    centered = x - mean.reshape(shape)
-    var = total((centered**2).sum(axes)) / m  # around the common mean: a second pass, a second message
+    centered = x - mean.reshape(shape)  # by the common mean, so a second message
+    var = total((centered**2).sum(axes)) / m
     inverse = (1 / np.sqrt(var + eps)).reshape(shape)
     normalized = centered * inverse
     y = gamma.reshape(shape) * normalized + beta.reshape(shape)

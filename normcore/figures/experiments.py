@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, scientific
 from normcore.report import interval
@@ -103,6 +105,7 @@ def draw_by_batch_size(
     ax.set_ylabel(label)
     if logarithmic:
         ax.set_yscale("log")
+        plain_ticks(ax.yaxis)
     fig.legend(loc="outside upper center", ncols=3)
     key = "; ".join(said)
     return fig.describe(
@@ -155,6 +158,13 @@ def draw_differences(sizes: Sequence[int], rows: dict[str, Array], label: str) -
     fig.legend(loc="outside upper center", ncols=3)
     key = "; ".join(said)
     return fig.describe(f"{label.capitalize()} against the batch size, with 95% intervals. {key}.", key)
+
+
+def plain_ticks(axis: Axis, steps: Sequence[int] = (1, 2, 5)) -> None:
+    """Ordinary numbers along a logarithmic axis: 20, 50, 100 and not 2×10¹."""
+    axis.set_major_locator(LogLocator(subs=[float(s) for s in steps]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _band(ax: Axes, x: npt.NDArray[np.generic], y: Array, color: str, line: str, name: str, marker: str = "") -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from normcore.figures.experiments import plain_ticks
 from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, scientific
 
 Array = npt.NDArray[np.float64]
@@ -34,6 +35,7 @@ def draw_memory(sizes: Sequence[int], saved: Mapping[str, Sequence[int]], peak: 
     left.set_xscale("log", base=2)
     left.set_xticks(shown, [str(s) for s in shown])
     left.minorticks_off()
+    plain_ticks(left.yaxis, [1])
     left.set(xlabel="batch size", ylabel="MiB", title="saved activations")
     batch, seen = np.array(list(peak)), np.array(list(peak.values())) / MIB
     slope, start = np.polyfit(batch, seen, 1)
@@ -62,6 +64,7 @@ def draw_time(sizes: Sequence[int], seconds: Array) -> Figure:
         ax.set_xscale("log", base=2)
         ax.set_xticks(list(sizes)[::2], [str(s) for s in list(sizes)[::2]])
         ax.minorticks_off()
+        plain_ticks(ax.yaxis)
         ax.set(xlabel="batch size", title=title)
     single, many = (np.median(seconds, axis=0) / sizes)[[0, -1]] * 1e3
     return fig.describe(
@@ -115,6 +118,9 @@ def draw_agreement(names: Sequence[str], differences: Mapping[str, Sequence[floa
     ax.set_xscale("log")
     ax.set(xlabel="largest difference, relative to the full batch", xlim=(1e-18, 10))
     ax.set_ylim(-0.6, len(differences) - 0.4)
+    ticks = [1e-16, 1e-12, 1e-8, 1e-4, 1]
+    ax.set_xticks(ticks, ["10⁻¹⁶", "10⁻¹²", "10⁻⁸", "10⁻⁴", "1"])
+    ax.minorticks_off()
     fig.legend(loc="outside upper center", ncols=len(names))
     said = "; ".join(f"{way}: at most {scientific(max(row))}" for way, row in differences.items())
     return fig.describe(f"Differences to the full batch, for {', '.join(names)}. {said}.", said)
