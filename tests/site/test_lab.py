@@ -37,7 +37,7 @@ def lab(tmp_path):
         log = (tmp_path / "log").open("w")
         started.append((subprocess.Popen(command, env=environment, stdout=log, stderr=log), log))
         address = f"http://127.0.0.1:{port}/"
-        for _ in range(120):
+        for _ in range(360):
             try:
                 with urllib.request.urlopen(address + "api/status", timeout=1):
                     return address
@@ -48,7 +48,11 @@ def lab(tmp_path):
     yield start
     for server, log in started:
         server.terminate()
-        server.wait(timeout=20)
+        try:
+            server.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
         log.close()
 
 
@@ -87,8 +91,14 @@ def test_the_sources_open_as_notebooks_and_are_saved_as_text(visit, lab, tmp_pat
     text = Path(source).read_text("utf8")
     address = lab(folder, f"--LabApp.app_settings_dir={ROOT / 'tools' / 'edit'}")
     page = double_click(visit, address, "scaling.md")
-    page.evaluate("() => jupyterapp.shell.currentWidget.content.widgets[0].model.sharedModel.setSource('# Changed')")
-    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    page.evaluate(
+        """async () => {
+          const {context, content} = jupyterapp.shell.currentWidget;
+          await context.ready;
+          content.model.cells.get(0).sharedModel.setSource('# Changed');
+          await context.save();
+        }"""
+    )
     for _ in range(50):
         if "# Changed" in Path(source).read_text("utf8"):
             break
