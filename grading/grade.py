@@ -359,7 +359,7 @@ def grade(
 
     with (
         tempfile.TemporaryDirectory(prefix="nc-") as scratch,
-        ProcessPoolExecutor(max(1, jobs), get_context("spawn"), _start_worker, max_tasks_per_child=25) as pool,
+        ProcessPoolExecutor(max(1, jobs), get_context("spawn"), _start_worker) as pool,
     ):
         waiting = {
             pool.submit(grade_one, root, results, source, student, data, mode, scratch): (student, extra)
@@ -371,7 +371,7 @@ def grade(
                 try:
                     record = future.result()
                 except BrokenProcessPool:
-                    raise
+                    sys.exit("grade: a process was killed from outside; the same command goes on where it stopped")
                 except Exception as error:
                     record = {"student": student, "flags": ["not graded"], "ids": [], "seconds": 0.0}
                     record["error"] = repr(error)

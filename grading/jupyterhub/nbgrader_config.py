@@ -12,3 +12,6 @@ c.Exchange.path_includes_course = True  # a student's copies lie in normcore/ASS
 # the instructor's account: the folder that `NORMCORE_GRADING=~/course make assignments` filled
 if (Path.home() / "course" / "gradebook.db").exists():
     c.CourseDirectory.root = str(Path.home() / "course")
+
+# the Formgrader's Autograde would run student code in the instructor's account: it stops here instead
+c.Autograde.autograde_preprocessors = ["student_code_runs_only_in_the_sandbox_of_make_grade.Stop"]
