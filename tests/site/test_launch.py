@@ -1,0 +1,72 @@
+"""Buttons of other services: there as soon as the repository has an address, and not before."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXTENSIONS = ROOT / "book" / "_ext"
+REPOSITORY = "https://github.com/Someone/normcore"
+SERVICES = re.compile(r"mybinder\.org|colab\.research|codespaces\.new")
+
+
+@pytest.fixture
+def live(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXTENSIONS))
+    spec = importlib.util.spec_from_file_location("live", EXTENSIONS / "live.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    sys.modules.pop("notebooks", None)
+
+
+def config(url, baseurl=""):
+    return SimpleNamespace(html_theme_options={"repository_url": url}, html_baseurl=baseurl)
+
+
+@pytest.mark.parametrize("url", ["", None, "https://example.org/somewhere"])
+def test_without_a_repository_there_are_none(live, url):
+    assert live.services_for(live.repository(config(url)), "scaling.ipynb", None) == []
+
+
+def test_with_a_repository_each_opens_this_chapter(live):
+    links = live.services_for(live.repository(config(REPOSITORY + "/")), "scaling.ipynb", None)
+    assert {one["text"]: one["url"] for one in links} == {
+        "Binder": "https://mybinder.org/v2/gh/Someone/normcore/HEAD?urlpath=lab/tree/lab/scaling.ipynb",
+        "Colab": "https://colab.research.google.com/github/Someone/normcore/blob/notebooks/scaling.ipynb",
+        "Codespaces": "https://codespaces.new/Someone/normcore",
+    }
+
+
+def test_the_site_s_address_follows_from_the_repository(live):
+    derived = config(REPOSITORY)
+    live.find_site(None, derived)
+    assert derived.html_baseurl == "https://someone.github.io/normcore/"
+    own = config(REPOSITORY, "https://norms.example.org/")
+    live.find_site(None, own)
+    assert own.html_baseurl == "https://norms.example.org/"
+
+
+def test_downloads_install_from_the_repository_once_there_is_one(live):
+    cell = sys.modules["notebooks"].setup_cell
+    assert "git+" not in cell(config(""))
+    assert f"'git+{REPOSITORY}'" in cell(config(REPOSITORY))
+
+
+def test_the_pages_show_what_the_configuration_says(site, page_name):
+    url = re.search(r'^repository:\n  url: "(.*)"', (ROOT / "_config.yml").read_text("utf8"), re.M)[1]
+    header = re.search(r'<div class="article-header-buttons">.*?</article>', (site / page_name).read_text("utf8"), re.S)
+    if header and not url:
+        assert not re.search(rf'<a href="[^"]*({SERVICES.pattern})', header[0].partition("<h1>")[0])
+
+
+def test_the_workflow_pins_its_actions_and_asks_for_little():
+    text = (ROOT / ".github" / "workflows" / "site.yml").read_text("utf8")
+    used = re.findall(r"uses: (\S+)", text)
+    assert used and all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", one) for one in used)
+    assert re.search(r"^permissions:\n  contents: read\n\n", text, re.M)
+    assert sorted(set(re.findall(r"([\w-]+): write", text))) == ["contents", "id-token", "pages"]
