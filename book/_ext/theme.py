@@ -43,7 +43,13 @@ MENDS = [  # (the theme's text, ours, is it on every page?)
     (r'title="Toggle secondary sidebar"', 'title="Contents of this page" aria-label="Contents of this page"', False),
     (r'title="Fullscreen mode"', 'title="Full screen" aria-label="Full screen"', True),
     (r'<i class="', '<i aria-hidden="true" class="', True),
+    (r'<summary aria-label="Toggle hidden content"', "<summary", False),
+    # a role that ARIA has taken back
+    (r' role="doc-biblioentry"', "", False),
+    # a list with links between its items
+    (r' role="list" class="citation-list"', ' class="citation-list"', False),
     # everything within a landmark
+    (r'<form class="bd-search', '<form role="search" class="bd-search', True),
     (r'<div class="bd-sidebar-primary bd-sidebar', '<div role="region" aria-label="Book" class="bd-sidebar-primary bd-sidebar', True),  # noqa: E501
     (r'<nav class="bd-toc-nav', '<nav aria-label="On this page" class="bd-toc-nav', False),
     # empty, but the theme's script measures it
@@ -117,6 +123,10 @@ def write_styles(app, error):
     texts = {path: path.read_text("utf8") for path in pages}
     used = names_used(texts.values(), [out / "_static"])
     static = out / "_static"
+    for script in [*static.glob("*.js"), *static.glob("scripts/*.js")]:  # whose maps nobody ships
+        text = script.read_text("utf8")
+        if "//# sourceMappingURL" in text:
+            script.write_text(re.sub(r"//# sourceMappingURL=.*", "", text), "utf8")
     css = "".join(purged(imported(static / sheet), used, static) for sheet in app.normcore_sheets)
     (static / BUNDLE).write_text(css, "utf8")
     version = hashlib.sha256(css.encode()).hexdigest()[:8]
@@ -191,6 +201,7 @@ def wanted(selector, used):
 
 
 def tight(content):
+    """Declarations without comments and needless spaces."""
     return re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", tinycss2.serialize(content), flags=re.S)).strip()
 
 

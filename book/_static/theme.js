@@ -8,21 +8,20 @@
   }
 
   // What scrolls sideways can be reached and scrolled from the keyboard, too.
-  const scrollers = document.querySelectorAll("article :is(pre, div.math, .nc-table, .pst-scrollable-table-container)");
-  const reach = () => {
-    for (const box of scrollers) {
-      const scrolls = box.scrollWidth > box.clientWidth + 1;
-      if (scrolls === box.hasAttribute("tabindex")) continue;
-      if (scrolls) {
-        box.tabIndex = 0;
-        box.setAttribute("role", "region");
-        box.setAttribute("aria-label", box.matches("pre") ? "Code" : box.matches("div.math") ? "Formula" : "Table");
-      } else {
-        for (const attribute of ["tabindex", "role", "aria-label"]) box.removeAttribute(attribute);
-      }
+  const reach = (box) => {
+    const scrolls = box.scrollWidth > box.clientWidth;
+    if (scrolls === box.hasAttribute("tabindex")) return;
+    if (scrolls) {
+      box.tabIndex = 0;
+      box.setAttribute("role", "group");
+      box.setAttribute("aria-label", box.matches("pre") ? "Code" : box.closest(".math") ? "Formula" : "Table");
+    } else {
+      for (const attribute of ["tabindex", "role", "aria-label"]) box.removeAttribute(attribute);
     }
   };
-  new ResizeObserver(reach).observe(document.body);
+  const sizes = new ResizeObserver((changes) => changes.forEach((change) => reach(change.target)));
+  const scrollers = "pre, div.math, mjx-container[display], .nc-table, .pst-scrollable-table-container";
+  for (const box of document.querySelectorAll(`article :is(${scrollers})`)) sizes.observe(box);
 
   // Paper is white.
   const root = document.documentElement.dataset;
