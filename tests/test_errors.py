@@ -36,6 +36,7 @@ CASES = [
     (lambda: nc.batch_norm(X, np.ones(4)), ValueError, r"gamma has shape \(4,\), wanted \(3,\): one value for each channel"),
     (lambda: nc.batch_norm(X, G, np.ones((1, 3, 1))), ValueError, r"beta has shape \(1, 3, 1\), wanted \(3,\)"),
     (lambda: nc.instance_norm(X, np.ones((2, 3))), ValueError, r"gamma has shape \(2, 3\), wanted \(3,\)"),
+    (lambda: nc.instance_norm(X, G, np.ones(2)), ValueError, r"beta has shape \(2,\), wanted \(3,\)"),
     (lambda: nc.batch_norm_inference(X, np.ones(2), G), ValueError, r"mean has shape \(2,\), wanted \(3,\)"),
     (lambda: nc.batch_norm_inference(X, G, np.ones(())), ValueError, r"var has shape \(\), wanted \(3,\)"),
     (lambda: nc.batch_norm_inference(X, G, G, beta=np.ones(2)), ValueError, r"beta has shape \(2,\), wanted \(3,\)"),

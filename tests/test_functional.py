@@ -184,6 +184,31 @@ def test_blocks_and_stretches_do_not_show(shape, block, monkeypatch):
         assert relative_error(mine, true) < 5e-7
 
 
+@pytest.mark.parametrize("kind", ["batch", "instance", "layer"])
+def test_one_channel(kind):
+    x, gamma, beta, dy = (a[:, :1] if a.ndim > 1 else a[:1] for a in problem("batch", (1, 3, 4, 5)))
+    if kind == "layer":
+        gamma, beta = dy[0], 2 * dy[0]
+    y, cache = forward(kind, x, gamma, beta)
+    for mine, true in zip((y, *backward(kind, dy, cache)), oracle(kind, x, gamma, beta, dy), strict=True):
+        assert relative_error(mine, true) < 1e-13
+
+
+@pytest.mark.parametrize(("name", "dtypes"), [
+    ("ordinary", {"float32"}), ("mean 1e4", {"float32"}), ("spread 1e19", {"float32", "float64"}),
+])  # fmt: skip
+def test_float64_is_for_the_blocks_that_need_it(name, dtypes, monkeypatch):
+    seen, true_sum = set(), functional._sum
+    monkeypatch.setattr(functional, "_sum", lambda *a: seen.update(str(b.dtype) for b in a) or true_sum(*a))
+    rng = np.random.default_rng(0)
+    x = hard(name, (16, 2, 9, 9), rng)
+    _, cache = nc.batch_norm(x)
+    assert seen == dtypes
+    seen.clear()
+    nc.batch_norm_backward(x * np.float32(1e3) if len(dtypes) > 1 else x, cache)
+    assert seen == dtypes
+
+
 def test_many_columns_are_cut_into_blocks(monkeypatch):
     monkeypatch.setattr(functional, "BLOCK", 1)
     x, gamma, beta, dy = problem("batch", (3, 2500))
