@@ -1,0 +1,40 @@
+"""Where the site's scripts come from, and what happens where they cannot be had."""
+
+import importlib.util
+import logging
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from sphinx.errors import ExtensionError
+
+ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location("vendor", ROOT / "book" / "_ext" / "vendor.py")
+vendor = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(vendor)
+
+
+def test_without_npm_the_pages_keep_their_cdn_and_one_line_says_so(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    said = []
+    monkeypatch.setattr(vendor.log, "info", lambda text, *args: said.append(text % args))
+    config = SimpleNamespace(html_static_path=[], mathjax_path="cdn")
+    with caplog.at_level(logging.WARNING):
+        vendor.serve(SimpleNamespace(srcdir=tmp_path), config)
+    assert config.mathjax_path == "cdn" and not config.html_static_path
+    assert len(said) == 1 and "npm is not installed" in said[0] and "CDN" in said[0]
+    assert not caplog.records
+
+
+def test_an_archive_with_other_bytes_stops_the_build(tmp_path):
+    path = tmp_path / "requirejs-2.3.8.tgz"
+    path.write_bytes(b"not what it should be")
+    with pytest.raises(ExtensionError, match="SHA-512"):
+        vendor.archive("requirejs", "2.3.8", vendor.PACKAGES["requirejs"][1], tmp_path)
+    assert not path.exists()
+
+
+def test_a_manager_that_has_changed_is_noticed():
+    with pytest.raises(ExtensionError, match="is that mend still needed"):
+        vendor.mended("nothing of what we mend")
