@@ -104,3 +104,16 @@ mutants: env .venv-mutants/bin/mutmut  ## do the tests of the package notice sma
 	    "$$(.venv-mutants/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/project.pth"
 
 .PHONY: accuracy speed mutants
+
+pdf: book  ## the whole book as one PDF, dist/normcore-book.pdf; needs Chromium or Chrome
+	$(BIN)/python tools/pdf.py _build/html dist/normcore-book.pdf
+
+audit: book  ## axe-core on every page in every view, then Lighthouse on every page; needs npm
+	AUDIT=full REQUIRE_BROWSER=1 $(BIN)/pytest -q tests/site/test_accessible.py
+	cd tools/audit && npm ci --silent --no-audit --no-fund
+	$(BIN)/python tools/audit/lighthouse.py _build/html
+
+dist: env  ## wheel and sdist of the package in dist/, each installed in a new environment and tested there
+	$(BIN)/python tools/dist.py dist
+
+.PHONY: pdf audit dist

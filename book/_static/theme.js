@@ -21,7 +21,11 @@
   };
   const sizes = new ResizeObserver((changes) => changes.forEach((change) => reach(change.target)));
   const scrollers = "pre, div.math, mjx-container[display], .nc-table, .pst-scrollable-table-container";
-  for (const box of document.querySelectorAll(`article :is(${scrollers})`)) sizes.observe(box);
+  const boxes = document.querySelectorAll(`article :is(${scrollers})`);
+  boxes.forEach((box) => sizes.observe(box));
+  // what was folded had no width of its own
+  document.addEventListener("toggle", () => boxes.forEach(reach), true);
+  document.addEventListener("click", () => setTimeout(() => boxes.forEach(reach), 50));
 
   // Paper is white.
   const root = document.documentElement.dataset;
