@@ -97,7 +97,9 @@ def patches(size: int, n: int = 1797, seed: int = 0) -> Array:
     random = np.random.default_rng(seed)
     which, top, left = (random.integers(end, size=n) for end in (2, 214 - size, photos.shape[2] - size + 1))
     window = np.arange(size)
-    return photos[which[:, None, None], (top[:, None] + window)[:, :, None], (left[:, None] + window)[:, None]][:, None]
+    rows, columns = top[:, None] + window, left[:, None] + window
+    cut: Array = photos[which[:, None, None], rows[:, :, None], columns[:, None]]
+    return cut[:, None]
 
 
 def _file(path: str) -> Path:

@@ -22,7 +22,7 @@ def explore(draw: Callable[..., Any], *, start: dict[str, Any] | None = None, **
     ----------
     draw
         A function that returns a figure which can show itself as HTML and has an alternative text ``alt``: any
-        ``draw_*`` function of :mod:`normcore.figures`.  It is called once for every combination of the choices.
+        ``draw_*`` function of ``normcore.figures``.  It is called once for every combination of the choices.
     start
         Where the dials stand at first, ``{argument: value}``.  A dial not named here starts at its first value.
     **choices

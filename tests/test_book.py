@@ -1,5 +1,6 @@
 """The form that every chapter keeps, and what the built pages weigh."""
 
+import itertools
 import re
 import subprocess
 from pathlib import Path
@@ -13,7 +14,7 @@ SITE = ROOT / "_build" / "html"
 PARTS = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
 CHAPTERS = [c["file"] for part in PARTS if part["caption"] != "Reference" for c in part["chapters"]]
 WITHOUT_FORM = {"book/choosing"}  # collects what the other chapters measured
-SHOWN = "remove-input remove-cell hide-input hide-cell".split()
+HIDDEN = {"remove-input", "remove-cell", "hide-input", "hide-cell"}
 
 
 @pytest.fixture(params=CHAPTERS)
@@ -32,11 +33,11 @@ def test_a_chapter_asks_first_and_says_what_you_need_and_what_you_can_do_now(cha
 def test_prose_stands_before_every_cell(chapter):
     name, _ = chapter
     cells = jupytext.read(ROOT / f"{name}.md").cells
-    for before, cell in zip(cells, cells[1:], strict=False):
+    for before, cell in itertools.pairwise(cells):
         visible = cell.cell_type == "code" and not set(cell.metadata.get("tags", [])) & {"remove-cell", "remove-input"}
         if visible and before.cell_type == "code":
             # two cells in a row: the one before is hidden, or the sentence is missing
-            assert set(before.metadata.get("tags", [])) & set(SHOWN), f"{name}: no prose before\n{cell.source[:200]}"
+            assert set(before.metadata.get("tags", [])) & HIDDEN, f"{name}: no prose before\n{cell.source[:200]}"
 
 
 def test_code_fits_the_column(chapter):

@@ -169,6 +169,8 @@ class Translator:
             return ""
         if name == "live":
             return ""
+        if name == "ledger":
+            return "*The table is filled while the book is built. You find it on the page of this chapter.*"
         raise Unknown(f"the directive {{{name}}}")
 
     def prose(self, text):
