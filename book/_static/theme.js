@@ -10,7 +10,7 @@
   // What scrolls sideways can be reached and scrolled from the keyboard, too.
   const reach = (box) => {
     const scrolls = box.scrollWidth > box.clientWidth;
-    if (scrolls === box.hasAttribute("tabindex")) return;
+    if (scrolls === (box.tabIndex === 0)) return; // the theme sets −1 in what is folded
     if (scrolls) {
       box.tabIndex = 0;
       box.setAttribute("role", "group");
