@@ -1,5 +1,6 @@
 """Do the tests bite?  `make mutants` changes the code in hundreds of small ways and counts the changes that go unseen.
 
+With names or patterns as arguments, such as 'normcore.statistics*', only these are tried again, and all are counted.
 mutmut works on a copy in `.cache/mutants`; it needs an environment of its own that sees the project's (the make target
 makes it).  What survives is named, with the reason, in SURVIVORS.md beside this file.
 """
@@ -19,9 +20,12 @@ UNSUITED = ("importing_normcore", "core_is_short", "no_memory_beyond")  # about 
 
 
 def main() -> int:
-    shutil.rmtree(WORK, ignore_errors=True)
-    (WORK / "tests").mkdir(parents=True)
-    shutil.copytree(ROOT / "normcore", WORK / "normcore", ignore=shutil.ignore_patterns("figures", "__pycache__"))
+    names = sys.argv[1:]
+    if not names:
+        shutil.rmtree(WORK, ignore_errors=True)
+    (WORK / "tests").mkdir(parents=True, exist_ok=True)
+    unneeded = shutil.ignore_patterns("figures", "__pycache__")
+    shutil.copytree(ROOT / "normcore", WORK / "normcore", ignore=unneeded, dirs_exist_ok=True)
     shutil.copy(ROOT / "tests" / "conftest.py", WORK / "tests")
     for name in TESTS:
         shutil.copy(ROOT / "tests" / f"test_{name}.py", WORK / "tests")
@@ -35,7 +39,7 @@ def main() -> int:
     ]  # fmt: skip
     (WORK / "setup.cfg").write_text("\n".join(lines) + "\n")
     mutmut = str(Path(sys.executable).with_name("mutmut"))
-    subprocess.run([mutmut, "run", "--max-children", str(os.cpu_count() or 1)], cwd=WORK, check=True)
+    subprocess.run([mutmut, "run", "--max-children", str(os.cpu_count() or 1), *names], cwd=WORK, check=True)
     done = subprocess.run([mutmut, "results", "--all", "true"], cwd=WORK, check=True, capture_output=True, text=True)
     verdicts = dict(line.strip().split(": ") for line in done.stdout.splitlines() if ": " in line)
     for module in (*FILES, ""):

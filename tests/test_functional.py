@@ -184,6 +184,48 @@ def test_blocks_and_stretches_do_not_show(shape, block, monkeypatch):
         assert relative_error(mine, true) < 5e-7
 
 
+@pytest.mark.parametrize(("shape", "block", "cuts"), [
+    ((2, 10, 3), 4 * 2 * 3 * 8, [(0, 4), (4, 8), (8, 10)]), ((2, 3, 3), 1, [(0, 1), (1, 2), (2, 3)]),
+    ((2, 3, 1), 1, [(0, 3)]), ((1, 2500, 3), 3 * 8 * 2000, [(0, 2000), (2000, 2500)]),
+    ((2, 0, 3), 100, []), ((0, 3, 4), 100, []),
+])  # fmt: skip
+def test_blocks_of_channels(shape, block, cuts, monkeypatch):
+    monkeypatch.setattr(functional, "BLOCK", block)
+    seen, out = [], np.zeros(shape)
+
+    def kernel(s, y, x):
+        seen.append((s.start, s.start + y.shape[1]))
+        assert x.shape == y.shape
+        assert np.shares_memory(y, out)
+        return True
+
+    functional._blocks(kernel, out, np.ones(shape))
+    assert seen == cuts
+
+
+def test_neighboring_channels_are_cut_into_pieces_of_1024(monkeypatch):
+    monkeypatch.setattr(functional, "BLOCK", 1)
+    seen = []
+    functional._blocks(lambda s, y: seen.append(s) or True, np.zeros((3, 2500)).T[None])
+    assert seen == [slice(0, 1024), slice(1024, 2048), slice(2048, 3072)]
+
+
+def test_vectors_are_spelt_out_over_short_rows_only():
+    v = np.arange(3.0)
+    for shape, width in (((1, 3, 5), 1), ((2, 3, 5), 5), ((2, 3, 511), 511), ((2, 3, 512), 1), ((3, 3, 5), 5)):
+        column = functional._col(v, np.zeros(shape, np.float32))
+        assert column.dtype == np.float32
+        assert column.shape == (3, width)
+        assert (column == v[:, None]).all()
+
+
+def test_one_position_is_seen_as_columns():
+    x = np.zeros((7, 3, 1, 1))
+    assert functional._view(x, (3,)).shape == (1, 3, 7)
+    assert functional._view(x[..., 0, 0], (3,)).shape == (1, 3, 7)
+    assert functional._view(x, (7, 3)).shape == (1, 21, 1)
+
+
 @pytest.mark.parametrize("kind", ["batch", "instance", "layer"])
 def test_one_channel(kind):
     x, gamma, beta, dy = (a[:, :1] if a.ndim > 1 else a[:1] for a in problem("batch", (1, 3, 4, 5)))
