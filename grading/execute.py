@@ -164,7 +164,7 @@ class SandboxedExecute(Execute):
         self.kc.session.metadata = {"normcore": role}
         own = self.nb.cells[index]
         try:
-            self.execute_cell(cell, index, store_history=True)
+            self.execute_cell(cell, index, store_history=role != "probe")
         except DeadKernelError:
             self._declare_dead(self.nb, index, "it ended itself")
         except Exception as error:

@@ -462,8 +462,8 @@ def distribution(totals: list[float], most: float, unread: int) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "normcore", "svg.fonttype": "none"}):
         figure = Figure(figsize=(7, 3), layout="constrained")
         axes = figure.subplots()
-        bins = max(1, round(most))
-        axes.hist(totals, bins=bins, range=(-0.5, bins - 0.5 + 1) if most else None, color="#1f5f8b", rwidth=0.85)
+        bins = round(most) + 1
+        axes.hist(totals, bins=bins, range=(-0.5, bins - 0.5), color="#1f5f8b", rwidth=0.85)
         if totals:
             axes.axvline(sum(totals) / len(totals), color="#b5451b", linestyle="--", label="mean")
             axes.legend()
@@ -530,7 +530,7 @@ def summary(
 table {{ border-collapse: collapse }} td, th {{ border-bottom: 1px solid #ccc; padding: .2rem .8rem; text-align: left }}
 img {{ max-width: 100% }}</style></head><body>
 <h1>{html.escape(name)}</h1>
-<p>{html.escape(facts)}. {unread} written answers are still to be read.</p>
+<p>{html.escape(facts)}. Written answers still to be read: {unread}.</p>
 <img src="distribution.svg" alt="Histogram of the points: {html.escape(facts)}">
 <h2>Questions</h2>
 <table>{row(["question", "maximum", "mean", "zeros", "to be read"], "th")}{"".join(question_rows)}</table>
