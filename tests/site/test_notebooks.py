@@ -227,6 +227,8 @@ def test_lab_without_a_book_says_what_to_do(folders):
 
 def test_lab_is_not_under_version_control():
     asked = subprocess.run(["git", "check-ignore", "lab/scaling.ipynb"], cwd=ROOT, capture_output=True)
+    if asked.returncode == 128:
+        pytest.skip("not a git repository")
     assert asked.returncode == 0, "git would see the reader's notebooks"
 
 
