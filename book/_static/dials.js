@@ -51,18 +51,31 @@ window.normcoreDials = (pages) => {
   }
 };
 
+// The pictures (up to 0.3 MB) come when an explorer is near the window, or somebody is on the way to it by keyboard.
 addEventListener("load", () => {
   const pictures = document.getElementById("nc-pictures");
   if (!pictures) return;
-  const script = document.createElement("script");
-  script.src = pictures.dataset.src;
-  script.addEventListener("error", () => {
-    for (const picture of document.querySelectorAll(".nc-explore:not([data-alive]) .nc-picture")) {
-      const note = document.createElement("p");
-      note.className = "nc-note";
-      note.textContent = "The other pictures did not arrive, so the dials stay where they are. Reload the page to try again.";
-      picture.before(note);
-    }
+
+  const fetchOnce = () => {
+    near.disconnect();
+    removeEventListener("keydown", fetchOnce);
+    const script = document.createElement("script");
+    script.src = pictures.dataset.src;
+    script.addEventListener("error", () => {
+      for (const picture of document.querySelectorAll(".nc-explore:not([data-alive]) .nc-picture")) {
+        const note = document.createElement("p");
+        note.className = "nc-note";
+        note.textContent =
+          "The other pictures did not arrive, so the dials stay where they are. Reload the page to try again.";
+        picture.before(note);
+      }
+    });
+    document.head.append(script);
+  };
+
+  const near = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && fetchOnce(), {
+    rootMargin: "1500px 0px",
   });
-  document.head.append(script);
+  for (const explorer of document.querySelectorAll(".nc-explore")) near.observe(explorer);
+  addEventListener("keydown", fetchOnce);
 });

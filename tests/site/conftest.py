@@ -139,6 +139,7 @@ class Visit:
 
     def open(self, name):
         self.page.goto(self.url + name, wait_until="load")
+        self.page.keyboard.press("Shift")  # the sign of a reader: dials fetch their pictures, wherever they stand
         self.page.wait_for_function(DIALS_READY, timeout=20_000)
         self.page.evaluate(
             "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready }"

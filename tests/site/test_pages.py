@@ -154,6 +154,7 @@ def test_default_picture_stays(visit, widget_page, without):
     tour = visit(java_script_enabled=without != "javascript")
     tour.page.route("**/_static/pictures/*", lambda route: route.abort())
     tour.page.goto(tour.url + widget_page)
+    tour.page.keyboard.press("Shift")
     explorers = tour.page.locator(".nc-explore")
     assert explorers.count() > 0
     for explorer in explorers.all():
