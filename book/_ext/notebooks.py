@@ -331,7 +331,8 @@ def fold(title, text):
 def notebook(source, book, *, browser=False, setup=""):
     """The chapter as a notebook without outputs.
 
-    ``browser``: cells that need PyTorch say so instead of failing.  ``setup``: code of a first cell.
+    ``browser``: cells that need PyTorch say so instead of failing, and those that the page does not show are left
+    out.  ``setup``: code of a first cell.
     """
     chapter = jupytext.reads(source, fmt="md:myst")
     translator = Translator(book)
@@ -343,7 +344,7 @@ def notebook(source, book, *, browser=False, setup=""):
             text = translator.cell(cell.source)
             if text:
                 cells.append(nbformat.v4.new_markdown_cell(text))
-        elif cell.cell_type == "code":
+        elif cell.cell_type == "code" and not (browser and {NEEDS_TORCH, "remove-cell"} <= tags_of(cell)):
             cells.append(code_cell(cell, translator.solution, browser))
     for number, cell in enumerate(cells):  # the same source gives the same file
         cell["id"] = f"{'code' if cell.cell_type == 'code' else 'text'}-{number:03d}"
@@ -354,8 +355,12 @@ def notebook(source, book, *, browser=False, setup=""):
     return nbformat.writes(made) + "\n"
 
 
+def tags_of(cell):
+    return set(cell.metadata.get("tags", []))
+
+
 def code_cell(cell, solution, browser):
-    tags = set(cell.metadata.get("tags", []))
+    tags = tags_of(cell)
     source = cell.source
     needs_torch = re.search(r"^\s*(?:import|from) (?:torch|normcore\.autograd)\b", source, re.M)
     if needs_torch and NEEDS_TORCH not in tags:
