@@ -221,8 +221,19 @@ def watch(app):
     app.builder.templates.render = rendered
 
 
+def silence(app, error):
+    """Leave the console to errors and warnings: the theme's scripts report every step there."""
+    for script in (Path(app.outdir) / "_static").rglob("*.js"):
+        if "vendor" not in script.parts:
+            text = script.read_text("utf8")
+            quiet = re.sub(r"\bconsole\.(log|debug|info)\(", "void(", text)
+            if quiet != text:
+                script.write_text(quiet, "utf8")
+
+
 def setup(app):
     app.connect("builder-inited", watch)
+    app.connect("build-finished", silence)
     app.connect("build-finished", write_styles, priority=900)
     app.add_css_file("theme.css", priority=900)
     app.add_js_file("theme.js", loading_method="defer")

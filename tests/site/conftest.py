@@ -134,8 +134,7 @@ class Visit:
             self.elsewhere.append(request.url)
 
     def _console(self, message):
-        if message.type in ("error", "warning"):
-            self.console.append(f"{message.type}: {message.text} ({message.location.get('url', '')})")
+        self.console.append(f"{message.type}: {message.text} ({message.location.get('url', '')})")
 
     def open(self, name):
         self.page.goto(self.url + name, wait_until="load")
