@@ -113,7 +113,7 @@ audit: book  ## axe-core on every page in every view, then Lighthouse on every p
 	cd tools/audit && npm ci --silent --no-audit --no-fund
 	$(BIN)/python tools/audit/lighthouse.py _build/html
 
-dist: env  ## wheel and sdist of the package in dist/, each installed in a new environment and tested there
-	$(BIN)/python tools/dist.py dist
+dist: env  ## wheel and sdist of the package in dist/release/, each installed in a new environment and tested there
+	$(BIN)/python tools/dist.py dist/release
 
 .PHONY: pdf audit dist

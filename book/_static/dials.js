@@ -74,7 +74,7 @@ addEventListener("load", () => {
   };
 
   const near = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && fetchOnce(), {
-    rootMargin: "1500px 0px",
+    rootMargin: "800px 0px",
   });
   for (const explorer of document.querySelectorAll(".nc-explore")) near.observe(explorer);
   addEventListener("keydown", fetchOnce);

@@ -1,0 +1,70 @@
+"""Build the package's wheel and sdist, and try each where nothing of this repository is.
+
+    python tools/dist.py dist/release
+
+The tests that the sdist carries run from a folder of their own, in new environments: those of the errors, the
+statistics and the properties with NumPy alone, then those that compare with torch with the extra ``normcore[torch]``.
+"""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ["normcore", "tests", "README.md", "LICENSE", "pyproject.toml"]
+ALONE = ["test_errors.py", "test_statistics.py", "test_properties.py"]
+WITH_TORCH = ["test_functional.py", "test_layers.py", "test_autograd.py"]
+
+
+def run(*command, **options):
+    subprocess.run([str(part) for part in command], check=True, **options)
+
+
+def environment(folder, *packages):
+    run(sys.executable, "-m", "venv", folder)
+    pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run(*pip, "-c", ROOT / "constraints.txt", *packages)
+    return folder / "bin" / "python"
+
+
+def main(out):
+    out.mkdir(parents=True, exist_ok=True)
+    for old in [*out.glob("normcore-*.whl"), *out.glob("normcore-*.tar.gz")]:
+        old.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        builder = environment(work / "builder", "hatchling")
+        (work / "source").mkdir()
+        for name in SOURCES:
+            if (ROOT / name).is_dir():  # the data are for `make wheel`
+                shutil.copytree(
+                    ROOT / name, work / "source" / name, ignore=shutil.ignore_patterns("_data", "__pycache__")
+                )
+            else:
+                shutil.copy(ROOT / name, work / "source")
+        run(builder, "-m", "hatchling", "build", "-d", out.resolve(), cwd=work / "source")
+        (sdist,) = out.glob("normcore-*.tar.gz")
+        (wheel,) = out.glob("normcore-*.whl")
+        with tarfile.open(sdist) as tar:
+            tar.extractall(work / "unpacked", filter="data")
+        tests = work / "tests"
+        (source,) = (work / "unpacked").glob("normcore-*/tests")
+        shutil.copytree(source, tests)
+        for artifact in (wheel, sdist):
+            python = environment(work / "alone" / artifact.name, artifact.resolve(), "pytest", "hypothesis")
+            found = subprocess.run(
+                [python, "-c", "import normcore; print(normcore.__file__)"], cwd=work, check=True, capture_output=True
+            )
+            assert str(ROOT) not in found.stdout.decode(), "the tests would try the repository, not the package"
+            run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ALONE, cwd=tests)
+            print(f"{artifact.name}: installs with NumPy alone and passes its tests", flush=True)
+        python = environment(work / "torch", f"normcore[torch] @ {wheel.resolve().as_uri()}", "pytest", "hypothesis")
+        run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *WITH_TORCH, cwd=tests)
+        print(f"{wheel.name}: installs with torch and passes its tests")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
