@@ -13,6 +13,12 @@ $(VENV)/installed: requirements.txt constraints.txt pyproject.toml
 
 env: $(VENV)/installed  ## the environment in .venv, from the pinned requirements
 
+lock:  ## constraints.txt anew: the newest versions that requirements.txt allows
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	grep -v '^-' requirements.txt | .venv-lock/bin/pip install --quiet -r /dev/stdin
+	(head -1 constraints.txt; .venv-lock/bin/pip freeze --exclude pip | sed 's/+cpu//') > .venv-lock/new
+	mv .venv-lock/new constraints.txt && rm -rf .venv-lock
+
 book: env  ## the book in _build/html; a failed cell or a broken reference is an error
 	@start=$$(date +%s); $(BIN)/jupyter-book build . -W -n --keep-going && \
 	echo "Built in $$(($$(date +%s) - start)) s. Open _build/html/index.html"
@@ -25,7 +31,7 @@ test: book  ## every test; those of the site need Chromium or Chrome
 sweep: env  ## the full comparison of the chapter `experiments`, trained anew (tens of minutes)
 	$(BIN)/python -m normcore.sweep
 
-.PHONY: help env book sweep test
+.PHONY: help env lock book sweep test
 
 wheel: env  ## the package in dist/, with the digits and photos for places without scikit-learn
 	$(BIN)/python tools/wheel.py dist
