@@ -23,6 +23,13 @@ SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<body>.*?)</script>\s*", r
 BUNDLE = "site.css"
 MADE_BY_WIDGETS = re.compile("(widget|jupyter|lm|mod|noUi|nc)-|slider")  # classes that stand in no file of ours
 
+
+def spelled(signature):
+    """A signature of one parameter a line, without the list that Sphinx makes of them."""
+    signature = re.sub(r"<dl>\s*|\s*</dl>", "", signature[0])
+    return re.sub(r"\s*<dd>(.*?)</dd>", r'<span class="nc-parameter">\1</span>', signature, flags=re.S)
+
+
 MENDS = [  # (the theme's text, ours, is it on every page?)
     # the icon font
     (r'\s*<link\b[^>]*fontawesome[^>]*>', "", True),
@@ -44,6 +51,10 @@ MENDS = [  # (the theme's text, ours, is it on every page?)
     (r'title="Fullscreen mode"', 'title="Full screen" aria-label="Full screen"', True),
     (r'<i class="', '<i aria-hidden="true" class="', True),
     (r'<summary aria-label="Toggle hidden content"', "<summary", False),
+    # the corner of a table is no heading of anything
+    (r"<th\b[^>]*>\s*(?:<p>\s*</p>)?\s*</th>", "<td></td>", False),
+    # the parameters of a function are no list of definitions
+    (r'<dt class="sig.*?</dt>', spelled, False),
     # the same id in every exercise of a page
     (r' id="(exercise|solution)-content"', "", False),
     # a role that ARIA has taken back
