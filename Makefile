@@ -26,7 +26,7 @@ book: env  ## the book in _build/html; a failed cell or a broken reference is an
 test: book  ## every test; those of the site need Chromium or Chrome
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -rs
 
 sweep: env  ## the full comparison of the chapter `experiments`, trained anew (tens of minutes)
 	$(BIN)/python -m normcore.sweep
