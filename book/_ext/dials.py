@@ -2,7 +2,7 @@
 
 `normcore.explore` makes ipywidgets, which need a kernel or 0.9 MB (compressed) of widget manager to stand in a page.
 All that its dials do is choose a picture, so a page gets native controls (a slider is an `<input type="range">`), the
-default picture in the text, and the others in a file of their own that loads after the page.  `dials.js` links them.
+default picture in the text, and the others in a file that loads when somebody comes near.  `dials.js` links them.
 The notebooks keep the ipywidgets; a page with any other widget keeps the manager.
 """
 
@@ -101,24 +101,27 @@ def replace(app, pagename, templatename, context, doctree):
         body = STATE.sub("", body)
         scripts = context["script_files"]
         scripts[:] = [one for one in scripts if not str(getattr(one, "filename", one)).endswith(MANAGER)]
-    if explorers:
-        pictures = {explorer.name: explorer.pictures for explorer in explorers}
-        address = context["pathto"](f"_static/{stored(app, pagename, pictures)}", 1)
-        body += f'<div id="nc-pictures" data-src="{address}" hidden></div>'  # dials.js fetches it once the page stands
+    addresses = {}
+    for explorer, name in zip(explorers, stored(app, pagename, explorers), strict=True):
+        addresses[f'id="{explorer.name}"'] = context["pathto"](f"_static/pictures/{name}", 1)
+    for place, address in addresses.items():  # dials.js fetches it when somebody comes near
+        body = body.replace(place, f'{place} data-pictures="{address}"', 1)
     context["body"] = body
 
 
-def stored(app, pagename, pictures):
-    """A script and no JSON: a page that was opened from a folder may load the one and not the other."""
-    text = f"normcoreDials({json.dumps(pictures, ensure_ascii=False, separators=(',', ':'))});\n"
+def stored(app, pagename, explorers):
+    """Write the pictures, give their files' names.  Scripts, for a page opened from a folder may not load JSON."""
     folder = Path(app.outdir) / "_static" / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
-    name = pagename.rpartition("/")[2]
-    for old in folder.glob(f"{name}-????????.js"):
+    page = pagename.rpartition("/")[2]
+    for old in folder.glob(f"{page}-explore-*.js"):
         old.unlink()
-    file = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.js"
-    file.write_text(text, "utf8")
-    return f"pictures/{file.name}"
+    for explorer in explorers:
+        pictures = json.dumps(explorer.pictures, ensure_ascii=False, separators=(",", ":"))
+        text = f'normcoreDials("{explorer.name}",{pictures});\n'
+        file = folder / f"{page}-{explorer.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.js"
+        file.write_text(text, "utf8")
+        yield file.name
 
 
 def setup(app):

@@ -67,7 +67,11 @@ def test_dialogs_and_menus(visit, axe):
         page.keyboard.press("Escape")
         if width == PHONE:
             page.locator("button.primary-toggle").click()
-            page.wait_for_timeout(300)
+            page.wait_for_function(
+                "() => { const drawer = document.querySelector('.bd-sidebar-primary');"
+                " return drawer.getBoundingClientRect().x === 0 && drawer.querySelector('a').checkVisibility("
+                "{visibilityProperty: true}); }"
+            )
             assert page.evaluate(RUN, RULES) == []
 
 
