@@ -49,6 +49,7 @@ MENDS = [  # (the theme's text, ours, is it on every page?)
     (r'title="Toggle primary sidebar"', 'title="Contents of the book" aria-label="Contents of the book"', True),
     (r'title="Toggle secondary sidebar"', 'title="Contents of this page" aria-label="Contents of this page"', False),
     (r'title="Fullscreen mode"', 'title="Full screen" aria-label="Full screen"', True),
+    (r'<a class="navbar-brand logo"', '<a aria-label="Normcore: first page" class="navbar-brand logo"', True),
     (r'<i class="', '<i aria-hidden="true" class="', True),
     (r'<summary aria-label="Toggle hidden content"', "<summary", False),
     # the corner of a table is no heading of anything
