@@ -10,9 +10,8 @@ import os
 from pathlib import Path
 
 
-def key(root):
-    """First 12 digits of the SHA-256 over everything that a chapter's outputs depend on, beside its own cells."""
-    files = [root / "constraints.txt", *sorted((root / "normcore").rglob("*.py"))]
+def key(root, files):
+    """First 12 digits of the SHA-256 over the files."""
     parts = [b"%s\0%s\0" % (str(f.relative_to(root)).encode(), f.read_bytes()) for f in files]
     return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
 
@@ -20,9 +19,13 @@ def key(root):
 def set_cache(app, config):
     os.environ["NORMCORE_BOOK"] = "1"  # the kernels inherit it: no progress bars in the pages
     root = Path(app.srcdir)
-    config.nb_execution_cache_path = str(root / "_build" / ".jupyter_cache" / key(root))
+    code = [root / "constraints.txt", *sorted((root / "normcore").rglob("*.py"))]
+    config.nb_execution_cache_path = str(root / "_build" / ".jupyter_cache" / key(root, code))
+    looks = [f for folder in ("_ext", "_static") for f in sorted((root / "book" / folder).glob("*.*"))]
+    config.pages_key = key(root, looks)  # Sphinx writes every page anew when it changes
 
 
 def setup(app):
+    app.add_config_value("pages_key", "", "html", str)
     app.connect("config-inited", set_cache)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
