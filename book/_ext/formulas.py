@@ -100,6 +100,7 @@ def start(app, config):
         app.normcore_typesetter = Typesetter(node, unpacked(cache))
     except vendor.Unavailable as reason:
         log.info("formulas: %s, so the pages typeset their formulas themselves", reason)
+        config.html_math_renderer = "mathjax"  # of two renderers Sphinx takes the other one unasked
         return
     config.html_math_renderer = "typeset"
     folder = cache / "formulas"
