@@ -1,5 +1,6 @@
 """Where the site's scripts come from, and what happens where they cannot be had."""
 
+import importlib
 import importlib.util
 import logging
 import shutil
@@ -25,6 +26,18 @@ def test_without_npm_the_pages_keep_their_cdn_and_one_line_says_so(tmp_path, mon
     assert config.mathjax_path == "cdn" and not config.html_static_path
     assert len(said) == 1 and "npm is not installed" in said[0] and "CDN" in said[0]
     assert not caplog.records
+
+
+def test_without_node_the_pages_typeset_their_own_formulas(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
+    formulas = importlib.import_module("formulas")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    config = SimpleNamespace(html_math_renderer=None, html_static_path=[])
+    app = SimpleNamespace(srcdir=tmp_path)
+    formulas.start(app, config)
+    formulas.stop(app, None)
+    assert config.html_math_renderer == "mathjax"  # said outright: of the two registered, Sphinx would take ours
+    assert not config.html_static_path and not hasattr(app, "normcore_typesetter")
 
 
 def test_an_archive_with_other_bytes_stops_the_build(tmp_path):
