@@ -41,7 +41,7 @@
     // The live picture stands: its twin would only double every id and label in the page.
     explorer.closest(".widget-subarea")?.parentElement.querySelector(":scope > .nc-fallback")?.remove();
     const news = document.createElement("div");
-    news.className = "nc-said";
+    news.className = "visually-hidden"; // Bootstrap, which the theme brings
     news.setAttribute("aria-live", "polite");
     explorer.append(news);
     let said = shownNumbers(explorer);
