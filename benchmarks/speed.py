@@ -58,7 +58,7 @@ def functions(seconds: float) -> None:
     print(f"{'':34}{'normcore':>10}{'torch':>10}{'copy':>10}   ratio to torch")
     for kind in ("batch", "instance"):
         print(f"{kind} norm")
-        ratios: dict[str, list[float]] = {task: [] for task in TASKS}
+        ratios: dict[str, list[float]] = {f"{task}, {size}": [] for size in ("four", "small") for task in TASKS}
         for shape in FOUR + SMALL:
             if kind == "instance" and len(shape) == 2:
                 continue
@@ -99,13 +99,12 @@ def functions(seconds: float) -> None:
             for task, candidates in tasks.items():
                 times = race(seconds, *candidates)
                 r = ratio(times[0], times[1])
-                if shape in FOUR:
-                    ratios[task].append(r)
+                ratios[f"{task}, {'four' if shape in FOUR else 'small'}"].append(r)
                 figures = "".join(f"{1e3 * median(t):8.2f}ms" for t in times)
                 print(f"  {shape!s:20}{task:18}{figures}{r:9.2f}", flush=True)
         for task, values in ratios.items():
             if values:
-                print(f"  {'geometric mean of the first four':50} {task:20}{mean(values):6.2f}")
+                print(f"  geometric mean of the ratios, {task:37}{mean(values):6.2f}")
 
 
 def compiled(seconds: float) -> None:
