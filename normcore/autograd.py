@@ -136,6 +136,9 @@ class BatchNorm(_Twin):
 
     Options, numbers and state_dict are those of `torch.nn.BatchNorm1d` to 3d; formulas and errors those of
     `normcore.BatchNorm`.  First and second derivatives are right.
+
+    >>> BatchNorm(1)(torch.tensor([[1.0], [3.0]])).round().tolist()
+    [[-1.0], [1.0]]
     """
 
     def __init__(
@@ -150,6 +153,9 @@ class InstanceNorm(_Twin):
 
     Options, numbers and state_dict are those of `torch.nn.InstanceNorm1d` to 3d, except that batches are counted and
     momentum=None is the cumulative average; formulas and errors are those of `normcore.InstanceNorm`.
+
+    >>> InstanceNorm(1)(torch.tensor([[[1.0, 3.0]]])).round().tolist()
+    [[[-1.0, 1.0]]]
     """
 
     _least = 3

@@ -34,7 +34,12 @@ def layer_norm(
 
 
 def layer_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
-    """dx per sample as in `batch_norm_backward`; dgamma = sum dy xhat and dbeta = sum dy over the samples."""
+    """dx per sample as in `batch_norm_backward`; dgamma = sum dy xhat and dbeta = sum dy over the samples.
+
+    >>> y, cache = layer_norm(np.array([[1.0, 2.0, 3.0]]))
+    >>> layer_norm_backward(y**2, cache)[0].round(2).tolist()
+    [[0.61, -1.22, 0.61]]
+    """
     return _grouped_backward(dy, cache, cache.x.shape[1:])
 
 
@@ -59,7 +64,13 @@ def group_norm(
 
 
 def group_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
-    """dx per group as in `batch_norm_backward`; dgamma = sum dy xhat and dbeta = sum dy over samples and space."""
+    """dx per group as in `batch_norm_backward`; dgamma = sum dy xhat and dbeta = sum dy over samples and space.
+
+    >>> y, cache = group_norm(np.array([[1.0, 2.0, 3.0]]), num_groups=1, beta=np.zeros(3))
+    >>> dx, dgamma, dbeta = group_norm_backward(y**2, cache)
+    >>> dx.round(2).tolist(), dbeta.round(1).tolist()
+    ([[0.61, -1.22, 0.61]], [1.5, 0.0, 1.5])
+    """
     return _grouped_backward(dy, cache, (cache.x.shape[1], *[1] * (cache.x.ndim - 2)))
 
 

@@ -169,6 +169,12 @@ def effective_sample_size(x: Array) -> Floats:
     independent positions, N for positions that all agree.  With the mean correlation r of two positions of a sample it
     is N*L / (1 + (L - 1) r) (Kish, Survey Sampling, 1965).  An estimate: with few samples it is rough, infinite where
     all sample means agree, and NaN for constant values.
+
+    Images of 25 independent rows, each of 8 equal pixels, are worth 25 values each, not 200:
+
+    >>> images = np.random.default_rng(0).normal(size=(4000, 1, 25, 1)) * np.ones(8)
+    >>> (effective_sample_size(images) / 4000).round()
+    array([25.])
     """
     check.batch("x", x)
     n, c = x.shape[:2]
