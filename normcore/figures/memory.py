@@ -56,28 +56,29 @@ def draw_memory(sizes: Sequence[int], saved: Mapping[str, Sequence[int]], peak: 
 def draw_time(sizes: Sequence[int], seconds: Array) -> Figure:
     """Time of one training step against the batch size, for a step and for an image; ``seconds`` (repeats, sizes)."""
     fig, (left, right) = figure(2.8, columns=2)
-    best, worst = seconds.min(axis=0), seconds.max(axis=0)
+    best, middle = seconds.min(axis=0), np.median(seconds, axis=0)
     for ax, scale, title in ((left, 1e3, "one step (ms)"), (right, 1e3 / np.array(sizes), "one image (ms)")):
-        middle = np.median(seconds, axis=0) * scale
-        ax.fill_between(sizes, best * scale, worst * scale, color=BLUE, alpha=0.2, linewidth=0)
-        ax.loglog(sizes, middle, "o-", color=BLUE)
+        ax.fill_between(sizes, best * scale, middle * scale, color=BLUE, alpha=0.2, linewidth=0)
+        ax.loglog(sizes, best * scale, "o-", color=BLUE)
         ax.set_xscale("log", base=2)
         ax.set_xticks(list(sizes)[::2], [str(s) for s in list(sizes)[::2]])
         ax.minorticks_off()
         plain_ticks(ax.yaxis)
         ax.set(xlabel="batch size", title=title)
-    single, many = (np.median(seconds, axis=0) / sizes)[[0, -1]] * 1e3
+    single, many = (best / sizes)[[0, -1]] * 1e3
     return fig.describe(
-        f"Two curves of time against the batch size, logarithmic, with a band from the fastest to the slowest of "
-        f"{len(seconds)} repeats. A step takes longer as batches grow; an image takes {scientific(single)} ms alone "
+        f"Two curves of time against the batch size, logarithmic, the fastest of {len(seconds)} repeats with "
+        f"a band up to their median. A step takes longer as batches grow; an image takes {scientific(single)} ms alone "
         f"and {scientific(many)} ms in a batch of {sizes[-1]}.",
         f"an image takes {scientific(single)} ms alone, {scientific(many)} ms in a batch of {sizes[-1]} "
-        f"(median of {len(seconds)} repeats)",
+        f"(fastest of {len(seconds)} repeats)",
     )
 
 
 @picture
-def draw_accumulation(full: Mapping[str, Array], accumulated: Mapping[int, Mapping[str, Array]], parts: int) -> Figure:
+def draw_accumulation(
+    full: Mapping[str, Array], accumulated: Mapping[int, Mapping[str, Array]], micro_batches: int
+) -> Figure:
     """Every entry of the accumulated gradient against that of the full batch, for BN and IN.
 
     Parameters
@@ -92,17 +93,17 @@ def draw_accumulation(full: Mapping[str, Array], accumulated: Mapping[int, Mappi
     said = []
     for ax, norm in zip(axes, ("BN", "IN"), strict=True):
         color, marker, _ = LOOKS[norm]
-        a, b = full[norm].ravel(), accumulated[parts][norm].ravel()
+        a, b = full[norm].ravel(), accumulated[micro_batches][norm].ravel()
         ax.plot([-reach, reach], [-reach, reach], color=INK, linewidth=0.8)
         ax.plot(a, b, marker, color=color, markersize=3.5, alpha=0.8)
         ax.set(title=norm, xlabel="full batch", aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach))
         said.append(f"{norm} {_percent(float(np.linalg.norm(b - a) / np.linalg.norm(a)))}")
     axes[0].set_ylabel("accumulated")
-    word = "micro-batch" if parts == 1 else "micro-batches"
+    count = f"{micro_batches} micro-batch{'es' * (micro_batches > 1)}"
     return fig.describe(
-        f"Entries of the weight gradient, accumulated over {parts} {word}, against the full batch's. Instance norm's "
+        f"Entries of the weight gradient, accumulated over {count}, against the full batch's. Instance norm's "
         f"points lie on the diagonal; relative difference {said[0]}, {said[1]}.",
-        f"{parts} {word}; relative difference to the full batch: {said[0]}, {said[1]}",
+        f"{count}; relative difference to the full batch: {said[0]}, {said[1]}",
     )
 
 
