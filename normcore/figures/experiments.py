@@ -43,7 +43,7 @@ def draw_curves(results: Results, batch_size: int, rate: float | None = None) ->
         color, _, line = LOOKS[norm]
         _band(ax, results.at[i], curves, color, line, norm)
         end, half = interval(curves[:, -1])
-        own = f" (rate {scientific(results.plan.rates[j])})" if rate is None else ""
+        own = f" (rate {fraction(results.plan.rates[j])})" if rate is None else ""
         said.append(f"{norm} {end:.0f} ± {half:.0f}%{own}")
     ax.set_xscale("log")
     ticks = [s for s in (5, 10, 20, 50, 100, 200, 500, 1000, 2000) if s <= results.at[i, -1]]
@@ -52,7 +52,7 @@ def draw_curves(results: Results, batch_size: int, rate: float | None = None) ->
     ax.axhline(90, color=INK, linewidth=0.8)
     ax.set(xlabel=f"steps of {batch_size} images", ylabel="accuracy (%), new images", ylim=(0, 101))
     fig.legend(loc="outside upper center", ncols=3)
-    with_rate = "each at its best rate" if rate is None else f"learning rate {scientific(rate)}"
+    with_rate = "each at its best rate" if rate is None else f"learning rate {fraction(rate)}"
     numbers = f"batch size {batch_size}, {with_rate}; after {results.at[i, -1]} steps: " + "; ".join(said)
     return fig.describe(
         f"Accuracy on new images against steps on a logarithmic axis, for no norm, batch norm and instance norm, with "
@@ -74,13 +74,14 @@ def draw_rates(results: Results, batch_size: int, usable: float) -> Figure:
         said.append(f"{norm} {scientific(float(np.exp(np.log(largest[n, i]).mean())))}")
     ax.set_xscale("log", base=2)
     ticks = results.plan.rates[1::3]
-    ax.set_xticks(ticks, [f"1/{round(1 / r)}" if r < 1 else f"{r:g}" for r in ticks])
+    ax.set_xticks(ticks, [fraction(r) for r in ticks])
     ax.axhline(100 * usable, color=INK, linewidth=0.8)
     ax.set(xlabel="learning rate", ylabel="final accuracy (%)", ylim=(0, 101))
     fig.legend(loc="outside upper center", ncols=3)
     numbers = f"batch size {batch_size}; largest usable rate, geometric mean over seeds: " + "; ".join(said)
     return fig.describe(
-        f"Final accuracy on new images against the learning rate: three curves rise, then fall off a cliff. {numbers}.",
+        f"Final accuracy on new images against the learning rate: each of the three curves is high for a stretch, "
+        f"then falls off a cliff. {numbers}.",
         numbers,
     )
 
@@ -109,7 +110,7 @@ def draw_by_batch_size(
     fig.legend(loc="outside upper center", ncols=3)
     key = "; ".join(said)
     return fig.describe(
-        f"{label.capitalize()} against the batch size, with 95% intervals over {values.shape[-1]} seeds. {key}.",
+        f"{_sentence(label)} against the batch size, with 95% intervals over {values.shape[-1]} seeds. {key}.",
         f"{label} by batch size: {key}",
     )
 
@@ -157,7 +158,16 @@ def draw_differences(sizes: Sequence[int], rows: dict[str, Array], label: str) -
     ax.set_ylabel(label)
     fig.legend(loc="outside upper center", ncols=3)
     key = "; ".join(said)
-    return fig.describe(f"{label.capitalize()} against the batch size, with 95% intervals. {key}.", key)
+    return fig.describe(f"{_sentence(label)} against the batch size, with 95% intervals. {key}.", key)
+
+
+def fraction(rate: float) -> str:
+    """A power of two as people say it.
+
+    >>> fraction(0.015625), fraction(4.0)
+    ('1/64', '4')
+    """
+    return f"1/{round(1 / rate)}" if rate < 1 else f"{rate:g}"
 
 
 def plain_ticks(axis: Axis, steps: Sequence[int] = (1, 2, 5)) -> None:
@@ -208,6 +218,11 @@ def _size_axis(ax: Axes, sizes: Sequence[int]) -> None:
 def _signed(value: float) -> str:
     """One place and a sign, which zero does not have."""
     return "0.0" if abs(value) < 0.05 else f"{value:+.1f}".replace("-", "−")
+
+
+def _sentence(label: str) -> str:
+    """A label at the start of a sentence; ``str.capitalize`` would turn BN into Bn."""
+    return label[0].upper() + label[1:]
 
 
 def _say(values: Array) -> str:

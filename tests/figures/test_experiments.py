@@ -40,15 +40,15 @@ def test_curves_end_where_the_results_end(results, size, ends):
     assert list(drawn) == ["none", "BN", "IN"]
     assert drawn["BN"].get_xdata().tolist() == results.at[SIZES.index(size)].tolist()
     assert fig.numbers.startswith(f"batch size {size}, each at its best rate")
-    assert "(rate 0.50)" in fig.numbers
+    assert "(rate 1/2)" in fig.numbers
     assert f"{ends[0]:.0f} ± 6%" in fig.numbers  # 12.706 · 0.01 · √2 / 2 / √2 = 6.4 points
 
 
-@pytest.mark.parametrize(("rate", "share"), [(0.125, 0.9), (1.0, 0.1)])
-def test_curves_at_one_rate(results, rate, share):
+@pytest.mark.parametrize(("rate", "share", "said"), [(0.125, 0.9, "1/8"), (1.0, 0.1, "1")])
+def test_curves_at_one_rate(results, rate, share, said):
     fig = draw_curves(results, 2, rate)
     assert lines(fig.axes[0])["BN"].get_ydata()[-1] == pytest.approx(89.5 * share)
-    assert f"learning rate {rate:.2g}"[:16] in fig.numbers and "(rate" not in fig.numbers
+    assert f"learning rate {said};" in fig.numbers and "(rate" not in fig.numbers
 
 
 @pytest.mark.parametrize(("size", "best"), [(2, 89.5), (16, 99.5)])
@@ -87,3 +87,4 @@ def test_differences_say_every_mean():
     fig = draw_differences(SIZES, {"a": np.array([[1.0, 2.0], [-1.0, 0.0]]), "b": np.zeros((2, 2))}, "points")
     assert fig.numbers == "a, 2 to 16: +1.5, −0.5; b, 2 to 16: 0.0, 0.0"
     assert [c[0].get_ydata().tolist() for c in fig.axes[0].containers] == [[1.5, -0.5], [0, 0]]
+    assert draw_differences(SIZES, {"a": np.ones((2, 2))}, "BN minus IN").alt.startswith("BN minus IN against")
