@@ -34,7 +34,7 @@ def draw_groups(x: Array, groups: int) -> Figure:
     deviation = np.sqrt(np.mean(y**2))
     kept = after.std() / deviation
     each = f"{size} channels" if size > 1 else "one channel"
-    said = f"{groups} group{'s' * (groups > 1)} of {each}: spread of the channels' means {kept:.2f} of 1"
+    said = f"{groups} group{'s' * (groups > 1)} of {each}: after it the channels' means spread by {kept:.2f}"
     return fig.describe(
         f"The mean of each of {len(channels)} channels of an image, before and after group norm with {groups} "
         f"group{'s' * (groups > 1)}. In every group the means lie around zero afterwards. {said}.",

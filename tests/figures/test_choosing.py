@@ -26,8 +26,10 @@ def test_groups_have_mean_zero_and_keep_what_differs_inside(groups):
 
 
 def test_with_one_channel_a_group_nothing_differs():
-    assert draw_groups(X, groups=16).numbers == "16 groups of one channel: spread of the channels' means 0.00 of 1"
-    assert draw_groups(X, groups=1).numbers.startswith("1 group of 16 channels: spread of the channels' means 0.")
+    assert draw_groups(X, groups=16).numbers == "16 groups of one channel: after it the channels' means spread by 0.00"
+    assert draw_groups(X, groups=1).numbers.startswith(
+        "1 group of 16 channels: after it the channels' means spread by 0."
+    )
 
 
 def test_the_dial_moves_picture_and_numbers():
