@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from normcore.data import Cars
 from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, scientific
-from normcore.report import grouped
+from normcore.report import grouped, interval
 
 Array = npt.NDArray[np.float64]
 
@@ -76,7 +76,7 @@ def draw_descent(cars: Cars, unit: float | None, rate: float, steps: int = 100) 
     limit = 2 / largest
     come = 100 * way[-1, 1] / best[1]
     end = (
-        f"the weight of age has come {come:.0f}% of its way"
+        f"the weight of age stands at {come:.0f}% of its best value"
         if loss[-1] < loss[0]
         else "the error has grown: it diverges"
     )
@@ -84,8 +84,8 @@ def draw_descent(cars: Cars, unit: float | None, rate: float, steps: int = 100) 
     return fig.describe(
         f"Contour lines of the squared error over the two weights are {shape} when distance counts in {_km(unit)}. "
         f"A path of {steps} steps of gradient descent starts at zero; at its end {end}.",
-        f"condition number {scientific(largest / smallest)}; learning rate {scientific(rate * limit)} of at most "
-        f"{scientific(limit)}; after {steps} steps {end}",
+        f"condition number {scientific(largest / smallest)}; learning rate {scientific(rate * limit, 3)} of at most "
+        f"{scientific(limit, 3)}; after {steps} steps {end}",
     )
 
 
@@ -112,24 +112,26 @@ def draw_limits(units: Array, theory: Array, measured: Array) -> Figure:
 
 @picture
 def draw_errors(methods: list[str], raw: Array, scaled: Array) -> Figure:
-    """Test errors of several methods on raw and on standardized features; arrays (methods, repeats) in euros."""
+    """Test errors of several methods on raw and on standardized features: mean and 95% interval.
+
+    ``raw`` and ``scaled`` are arrays (methods, repeats) in euros.
+    """
     fig, ax = figure(2.9)
     place = np.arange(len(methods))[::-1]
     for errors, shift, marker, color, name in (
         (raw, 0.12, "o", ORANGE, "raw"),
         (scaled, -0.12, "s", BLUE, "standardized"),
     ):
-        ax.errorbar(
-            errors.mean(1), place + shift, xerr=errors.std(1, ddof=1), fmt=marker, color=color, capsize=3, label=name
-        )
+        mean, half = np.transpose([interval(row) for row in errors])
+        ax.errorbar(mean, place + shift, xerr=half, fmt=marker, color=color, markersize=5, capsize=4, label=name)
     ax.set_yticks(place, methods)
     ax.set(xlabel="test error (euros, root of the mean square)", ylim=(-0.6, len(methods) - 0.4))
     ax.set_xlim(left=0)
-    ax.legend(loc="lower left")
+    fig.legend(loc="outside upper center", ncols=2)
     said = "; ".join(
         f"{m}: {grouped(r)} raw, {grouped(s)} standardized"
         for m, r, s in zip(methods, raw.mean(1), scaled.mean(1), strict=True)
     )
     return fig.describe(
-        f"Test errors of {len(methods)} methods with bars of one standard deviation over splits. {said}.", said
+        f"Test errors of {len(methods)} methods, with bars of the 95% interval over splits. {said}.", said
     )

@@ -31,8 +31,8 @@ def test_descent_arrives_when_both_scales_agree_and_stands_still_when_not():
     best = points(agree, "lowest error")[0]
     assert np.allclose(points(agree, "gradient descent")[-1], best, rtol=1e-6)
     assert abs(points(differ, "gradient descent")[-1][1]) < 1e-3  # of about −700 euros a year
-    assert agree.numbers.startswith("condition number 8.5;") and agree.numbers.endswith("100% of its way")
-    assert differ.numbers.startswith("condition number 6.2×10⁸;") and differ.numbers.endswith(" 0% of its way")
+    assert agree.numbers.startswith("condition number 8.5;") and agree.numbers.endswith("at 100% of its best value")
+    assert differ.numbers.startswith("condition number 6.2×10⁸;") and differ.numbers.endswith("at 0% of its best value")
 
 
 def test_descent_above_the_limit_is_said_to_diverge():
