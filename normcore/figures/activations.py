@@ -118,7 +118,7 @@ def draw_depth(
 
 @picture
 def draw_difference(shares: Mapping[str, Array]) -> Figure:
-    """How much of a layer's size differs from image to image; ``shares``: an array (repeats, depth) for each norm."""
+    """Share of the mean square that differs from image to image; ``shares``: arrays (repeats, depth), one a norm."""
     fig, ax = figure(2.9)
     said = []
     for i, ((label, values), (color, marker)) in enumerate(zip(shares.items(), LINES, strict=False)):
@@ -133,7 +133,7 @@ def draw_difference(shares: Mapping[str, Array]) -> Figure:
     ax.set(xlabel="layer", ylabel="share that differs\nbetween images", ylim=(0, 1.05))
     fig.legend(loc="outside upper center", ncols=len(shares))
     return fig.describe(
-        "The share of a layer's size that differs from image to image, against depth; bands reach from the lowest "
+        "The share of the mean square that differs from image to image, against depth; bands reach from the lowest "
         f"to the highest repeat. {'; '.join(said)}.",
         "; ".join(said),
     )
