@@ -122,12 +122,13 @@ def draw_box(x: Array, layer: str, sample: int, channel: int) -> Figure:
     ax.text(*_corner(shape, n - 1, 0, h / 2 + 0.2, w + 0.45), "↙ H", ha="left", va="center")
     mean, var = map_moments(x, layer)
     used = int(mask.sum())
+    here = f"{mean[sample, channel]:.2f}".replace("-", "−")
     return fig.describe(
         f"{n} samples side by side, each a box of {c} sheets, one for each channel, with {h} by {w} cells. Outlined "
         f"is the map of sample {sample}, channel {channel}. Filled are the cells that are averaged for it: "
         f"{_cells(layer, mask)}.",
         f"{layer}, sample {sample}, channel {channel}: {used} of {mask.size} cells averaged, {mask.size // used} "
-        f"means in all; here the mean is {mean[sample, channel]:.2f}, the standard deviation "
+        f"means in all; here the mean is {here}, the standard deviation "
         f"{np.sqrt(var[sample, channel]):.2f}",
     )
 
