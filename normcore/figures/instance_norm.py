@@ -149,8 +149,7 @@ def disagreeing(disagreement: float, n: int = 6, seed: int = 3) -> Array:
 
 @picture
 def draw_identity(disagreement: float, eps: float = 1e-5) -> Figure:
-    """The best γ and β for giving the input back, when the instances of a channel disagree about mean and "
-    "deviation."""
+    """The best γ and β for giving the input back, when the instances of a channel disagree about mean and deviation."""
     x = disagreeing(disagreement)
     x_hat = instance_norm(x, eps=eps)[0]
     gamma, beta = np.polyfit(x_hat.ravel(), x.ravel(), 1)
