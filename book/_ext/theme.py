@@ -56,6 +56,8 @@ MENDS = [  # (the theme's text, ours, is it on every page?)
     (r"<th\b[^>]*>\s*(?:<p>\s*</p>)?\s*</th>", "<td></td>", False),
     # the parameters of a function are no list of definitions
     (r'<dt class="sig.*?</dt>', spelled, False),
+    # names and brackets of a program have the color of its text, and are a third of a page's elements
+    (r'<span class="(?:n|nn|p|w)">([^<]*)</span>', r"\1", False),
     # the same id in every exercise of a page
     (r' id="(exercise|solution)-content"', "", False),
     # a role that ARIA has taken back

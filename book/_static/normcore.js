@@ -75,7 +75,7 @@
   for (const output of document.querySelectorAll(".cell_output")) {
     new MutationObserver(look).observe(output, { childList: true, subtree: true });
   }
-  look();
+  addEventListener("load", look); // it asks for the layout, which the first paint needs not wait for
 })();
 
 // The live notebook: nothing of it is loaded before somebody asks for it.

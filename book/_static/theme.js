@@ -8,8 +8,7 @@
   }
 
   // What scrolls sideways can be reached and scrolled from the keyboard, too.
-  const reach = (box) => {
-    const scrolls = box.scrollWidth > box.clientWidth;
+  const mark = (box, scrolls) => {
     if (scrolls === (box.tabIndex === 0)) return; // the theme sets −1 in what is folded
     if (scrolls) {
       box.tabIndex = 0;
@@ -19,13 +18,17 @@
       for (const attribute of ["tabindex", "role", "aria-label"]) box.removeAttribute(attribute);
     }
   };
-  const sizes = new ResizeObserver((changes) => changes.forEach((change) => reach(change.target)));
+  const reach = (boxes) => {
+    const scroll = boxes.map((box) => box.scrollWidth > box.clientWidth); // all, before a mark asks for a new layout
+    boxes.forEach((box, index) => mark(box, scroll[index]));
+  };
+  const sizes = new ResizeObserver((changes) => reach(changes.map((change) => change.target)));
   const scrollers = "pre, div.math, mjx-container[display], .nc-table, .pst-scrollable-table-container";
-  const boxes = document.querySelectorAll(`article :is(${scrollers})`);
+  const boxes = [...document.querySelectorAll(`article :is(${scrollers})`)];
   boxes.forEach((box) => sizes.observe(box));
   // what was folded had no width of its own
-  document.addEventListener("toggle", () => boxes.forEach(reach), true);
-  document.addEventListener("click", () => setTimeout(() => boxes.forEach(reach), 50));
+  document.addEventListener("toggle", () => reach(boxes), true);
+  document.addEventListener("click", () => setTimeout(() => reach(boxes), 50));
 
   // Paper is white.
   const root = document.documentElement.dataset;
