@@ -3,7 +3,6 @@ import pytest
 
 from normcore import batch_norm, instance_norm
 from normcore.figures.batch_norm import (
-    draw_blocks,
     draw_company,
     draw_distance,
     draw_identity,
@@ -36,6 +35,8 @@ def test_distance_shows_means_and_intervals():
     fig = draw_distance([1, 2, 4], distances)
     line = fig.axes[0].lines[0]
     assert np.allclose(line.get_ydata(), [0, 0.5, 1])
+    bars = fig.axes[0].collections[0].get_segments()
+    assert np.allclose(np.ptp(bars[1][:, 1]), 2 * 4.303 * 0.1 / np.sqrt(3))  # Student's t, two degrees of freedom
     assert "1: 0; 2: 0.50; 4: 1.00" in fig.numbers
 
 
@@ -57,22 +58,15 @@ def test_identity_draws_one_line_for_each_batch(random, batch_size):
     for line, before, after in zip(lines[1:], x[:, :, 0], y[:, :, 0], strict=True):
         slope = np.ptp(after) / np.ptp(before)
         assert np.isclose(np.diff(line.get_ydata()) / np.diff(line.get_xdata()), slope)
-    off = 100 * np.sqrt(((y - x) ** 2).mean() / features.var())
-    assert f"{off:.1f}%" in fig.numbers and f"batches of {batch_size}" in fig.numbers
+    pairs = [identity_pair(features, batch_size, 5, seed) for seed in range(10)]
+    off = 100 * np.sqrt(np.mean([(y - x) ** 2 for x, y in pairs]) / features.var())
+    assert f"{off:.0f}%" in fig.numbers and f"batches of {batch_size}" in fig.numbers and "(50 draws)" in fig.numbers
 
 
 def test_larger_batches_come_closer_to_the_identity(random):
     features = random.normal(2, 3, (400, 2, 4, 4))
     off = [float(draw_identity(features, n).numbers.split(" by ")[1].split("%")[0]) for n in (2, 200)]
     assert off[1] < off[0] / 4
-
-
-def test_blocks_name_the_packages_own_size():
-    sizes = 2.0 ** np.array([19, 21, 23])
-    fig = draw_blocks(sizes, np.array([0.005, 0.004, 0.006]), 0.02, 2 << 20)
-    assert fig.numbers == "2 MB: 4 ms; one block of everything: 6 ms; textbook: 20 ms"
-    assert np.allclose(fig.axes[0].lines[0].get_ydata(), [5, 4, 6])
-    assert np.allclose(fig.axes[0].lines[1].get_ydata(), 20)
 
 
 def test_values_before_and_after(random):
