@@ -127,7 +127,7 @@ def draw_geometry(turn: float, dy: str) -> Figure:
 
 
 def _tiny(value: float) -> str:
-    return scientific(value, 1) if abs(value) > 1e-12 else "0"
+    return scientific(value, 1).replace("-", "−") if abs(value) > 1e-12 else "0"
 
 
 @picture
