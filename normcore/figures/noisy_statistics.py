@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 
-from normcore.figures.style import BLUE, GREEN, INK, ORANGE, PINK, Figure, figure, picture, picture_only
+from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PINK, Figure, figure, picture, picture_only
+from normcore.report import interval
 
 Array = npt.NDArray[np.float64]
 
@@ -22,6 +24,10 @@ def draw_filters(inputs: Mapping[str, Array], filters: Mapping[str, Array]) -> F
         for ax in line:
             picture_only(ax)
         for ax, (name, values) in zip(line, row.items(), strict=False):
+            ax.set_axis_on()  # a frame: the sum filter is all white, as the page may be
+            ax.set(xticks=[], yticks=[])
+            for spine in ax.spines.values():
+                spine.set(visible=True, color=GRAY, linewidth=0.8)
             top = np.abs(values).max()
             ax.imshow(values, cmap="gray", vmin=-top if row is filters else 0, vmax=top)
             ax.set_title(name)
@@ -47,7 +53,7 @@ def draw_statistics(
     x = channels[data]
     each, truth = image_statistics(x, statistic)
     chosen = np.random.default_rng(seed).integers(len(x), size=(draws, batch_size))
-    measured = each[chosen].mean(axis=1)
+    measured = batch_statistics(x, chosen, statistic)
     naive = value_spread(x, statistic) / np.sqrt(batch_size * x[0].size)
     right = each.std() / np.sqrt(batch_size)
 
@@ -64,19 +70,32 @@ def draw_statistics(
         ax.plot(grid, height, style, color=color, label=name)
     ax.set(xlabel=f"{statistic} of the batch", ylabel="density", yticks=[])
     fig.legend(loc="outside upper center", ncols=3, columnspacing=1, handlelength=1.2)
+    bias = f"{round(100 * (measured.mean() / truth - 1), 1) + 0.0:.1f}".replace("-", "−")
+    short = f"; on average {bias}% from the truth" if statistic == "variance" else ""
     return fig.describe(
         f"Histogram of the {statistic} of {draws} batches of {batch_size} {data}. Its spread is "
         f"{measured.std():.3g}. A bell curve that counts every pixel has the spread {naive:.3g}, "
-        f"one that counts every image {right:.3g}.",
-        f"{batch_size} {data}: measured spread {measured.std():.3g}; law by pixels {naive:.3g}, by images {right:.3g}",
+        f"one that counts every image {right:.3g}{short}.",
+        f"{batch_size} {data}: measured spread {measured.std():.3g}; law by pixels {naive:.3g}, by images {right:.3g}"
+        + short,
     )
+
+
+def batch_statistics(x: Array, chosen: npt.NDArray[np.int64], statistic: str) -> Array:
+    """Mean or biased variance of each batch: images x (images, height, width), the chosen ones (batches, size)."""
+    each, _ = image_statistics(x, statistic)
+    values: Array = each[chosen].mean(axis=1)
+    if statistic == "mean":
+        return values
+    off = x.mean(axis=(1, 2))[chosen].mean(axis=1) - x.mean()
+    return np.asarray(values - off**2)  # around the batch's own mean, not around that of all images
 
 
 def image_statistics(x: Array, statistic: str) -> tuple[Array, float]:
     """What each image (rows of x) contributes to a batch's mean or variance, and the value for all images together.
 
     The variance is taken around the mean of all images, so a batch's variance is the average of its images'
-    contributions up to the square of the error in its mean, which is smaller by another factor of the batch size.
+    contributions less the square of the error in its mean, which is small in a large batch.
     """
     if statistic not in ("mean", "variance"):
         raise ValueError(f"statistic {statistic!r}: want 'mean' or 'variance'")
@@ -102,12 +121,12 @@ def draw_law(
         ax.loglog(sizes, measured[name], "o", color=BLUE, label="measured")
         ax.set(title=name, xlabel="images in the batch")
         ax.set_xticks(sizes[::2], [f"{s:.0f}" for s in sizes[::2]])
-        ax.minorticks_off()
+        _plain_ticks(ax)
     np.atleast_1d(axes)[0].set_ylabel("spread of the batch mean")
     handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper center", ncols=3, columnspacing=1, handlelength=1.2)
     ratios = "; ".join(
-        f"{name}: {np.median(measured[name] / by_pixels[name]):.2f} times the law by pixels" for name in measured
+        f"{name}: {np.mean(measured[name] / by_pixels[name]):.2f} times the law by pixels" for name in measured
     )
     return fig.describe(
         "Spread of the batch mean against the batch size on logarithmic axes. All lines fall like one over the square "
@@ -116,22 +135,35 @@ def draw_law(
     )
 
 
+def _plain_ticks(ax: Axes, factor: float = 1) -> None:
+    """Label a logarithmic y axis at 1, 2, 5, 10, …, in plain figures, multiplied by the factor."""
+    low, high = ax.get_ylim()
+    ticks = [t for t in np.outer(10.0 ** np.arange(-6, 7), [1, 2, 5]).ravel() if low <= t <= high]
+    ax.set_yticks(ticks, [f"{factor * t:g}" for t in ticks])
+    ax.minorticks_off()
+
+
 @picture
 def draw_effective(names: list[str], effective: Mapping[str, Array], pixels: Mapping[str, int]) -> Figure:
-    """How many independent values one image is worth, as a multiple of its pixels, for each filter and kind of data."""
+    """How many independent values one image is worth, as a multiple of its pixels, for each filter and kind of data.
+
+    The arrays are (parts of the data, filters): shown are means and 95% intervals over the parts.
+    """
     fig, ax = figure(2.6)
     place = np.arange(len(names))[::-1]
     ax.axvline(1, color=INK, linewidth=1)
     for (data, counts), shift, marker, color in zip(
         effective.items(), (0.12, -0.12), "os", (BLUE, ORANGE), strict=True
     ):
-        ax.plot(counts / pixels[data], place + shift, marker, color=color, label=data)
+        mean, half = np.array([interval(c) for c in counts.T]).T / pixels[data]
+        ax.errorbar(mean, place + shift, xerr=half, fmt=marker, color=color, capsize=3, label=data)
     ax.set_xscale("log")
     ax.set_yticks(place, names)
     ax.set(xlabel="independent values per pixel (1: the pixels are independent)", ylim=(-0.5, len(names) - 0.5))
     fig.legend(loc="outside upper center", ncols=2)
     said = "; ".join(
-        f"{data} of {pixels[data]} pixels: " + ", ".join(f"{n} {c:.0f}" for n, c in zip(names, counts, strict=True))
+        f"{data} of {pixels[data]} pixels: "
+        + ", ".join(f"{n} {c:.0f}" for n, c in zip(names, counts.mean(0), strict=True))
         for data, counts in effective.items()
     )
     return fig.describe(
@@ -162,24 +194,28 @@ def draw_company(x: Array, batch_size: int, who: int = 0, copies: int = 5, draws
         f"The same image, normalized in {copies} different batches of {batch_size} images: "
         + ("it looks different every time." if noise > 0.1 else "the pictures can hardly be told apart."),
         f"batches of {batch_size}: each output value varies by ±{noise:.3f} from batch to batch; "
-        "its own spread is about 1",
+        f"from pixel to pixel of the image by ±{y.std(axis=(1, 2)).mean():.2f}",
     )
 
 
 @picture
 def draw_noise(sizes: Array, noise: Mapping[str, Array]) -> Figure:
-    """Relative noise that the company puts on one image's output and gradient; arrays over sizes, one for each kind."""
+    """Relative noise that the company puts on an image's output and gradient, with 95% intervals.
+
+    The arrays, one for each kind, are (sizes, images).
+    """
     fig, ax = figure(2.9)
     for (name, values), color, marker in zip(noise.items(), (BLUE, PINK), "os", strict=True):
-        ax.loglog(sizes, values, marker + "-", color=color, linewidth=1.2, label=name)
-    guide = next(iter(noise.values()))[-1] * np.sqrt(sizes[-1] / sizes)
+        mean, half = np.array([interval(v) for v in values]).T
+        ax.errorbar(sizes, mean, half, fmt=marker + "-", color=color, linewidth=1.2, capsize=3, label=name)
+    guide = next(iter(noise.values()))[-1].mean() * np.sqrt(sizes[-1] / sizes)
     ax.loglog(sizes, guide, ":", color=INK, linewidth=1.2, label="1/√N")
-    ax.set(xlabel="images in the batch", ylabel="relative noise")
+    ax.set(xlabel="images in the batch", ylabel="noise (% of the size)")
     ax.set_xticks(sizes, [f"{s:.0f}" for s in sizes])
-    ax.minorticks_off()
+    _plain_ticks(ax, 100)
     ax.legend()
     said = "; ".join(
-        f"{name}: {100 * v[0]:.0f}% at {sizes[0]:.0f} images, {100 * v[-1]:.1f}% at {sizes[-1]:.0f}"
+        f"{name}: {100 * v[0].mean():.0f}% at {sizes[0]:.0f} images, {100 * v[-1].mean():.1f}% at {sizes[-1]:.0f}"
         for name, v in noise.items()
     )
     return fig.describe(

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from normcore.figures.noisy_statistics import (
+    batch_statistics,
     draw_company,
     draw_effective,
+    draw_filters,
     draw_law,
     draw_noise,
     draw_statistics,
@@ -41,6 +43,28 @@ def test_the_spread_of_the_variance_of_normal_values():
     assert measured == pytest.approx(by_pixels, rel=0.15)
 
 
+def test_a_batch_s_variance_is_around_its_own_mean():
+    chosen = RANDOM.integers(500, size=(20, 3))
+    batches = ALIKE[chosen]  # (20, 3, 1, 6)
+    assert np.allclose(batch_statistics(ALIKE, chosen, "mean"), batches.mean((1, 2, 3)))
+    assert np.allclose(batch_statistics(ALIKE, chosen, "variance"), batches.var((1, 2, 3)))
+
+
+@pytest.mark.parametrize(("size", "lost"), [(2, -0.5), (256, -1 / 256)])
+def test_the_variance_of_a_batch_is_too_small_by_what_its_images_are_worth(size, lost):
+    """Where an image is worth one value, (N - 1)/N of the variance is left."""
+    said = draw_statistics(CHANNELS, size, "alike", "variance").numbers.split("on average ")[1]
+    assert float(said.split("%")[0].replace("−", "-")) == pytest.approx(100 * lost, abs=1.5)
+    assert "on average" not in draw_statistics(CHANNELS, size, "alike", "mean").numbers
+
+
+def test_filters_stand_in_frames():
+    fig = draw_filters({"a": np.eye(4), "b": np.eye(4), "c": np.eye(4)}, {"flat": np.ones((3, 3))})
+    assert [ax.get_title() for ax in fig.axes] == ["a", "b", "c", "flat", "", ""]
+    assert [ax.axison for ax in fig.axes] == [True, True, True, True, False, False]
+    assert all(spine.get_visible() for spine in fig.axes[3].spines.values())
+
+
 def test_an_image_s_contributions_average_to_the_whole():
     for statistic, whole in (("mean", FREE.mean()), ("variance", FREE.var())):
         each, truth = image_statistics(FREE, statistic)
@@ -72,8 +96,12 @@ def test_lines_and_numbers_of_the_static_pictures():
         sizes, {"a": 3 / sizes, "b": 2 / sizes}, {"a": 1 / sizes, "b": 1 / sizes}, {"a": 3 / sizes, "b": 2 / sizes}
     )
     assert law.numbers == "a: 3.00 times the law by pixels; b: 2.00 times the law by pixels"
-    noise = draw_noise(sizes, {"output": np.array([0.2, 0.1, 0.05]), "gradient": np.array([0.4, 0.2, 0.1])})
+    each = np.array([0.2, 0.1, 0.05])[:, None] * [0.999, 1.001]  # of two images
+    noise = draw_noise(sizes, {"output": each, "gradient": 2 * each})
     assert noise.numbers == "output: 20% at 2 images, 5.0% at 8; gradient: 40% at 2 images, 10.0% at 8"
-    worth = draw_effective(["f", "g"], {"a": np.array([4.0, 36]), "b": np.array([1.0, 2])}, {"a": 36, "b": 36})
+    assert np.allclose(noise.axes[0].lines[0].get_ydata(), [0.2, 0.1, 0.05])
+    assert [t.get_text() for t in noise.axes[0].get_yticklabels()] == ["5", "10", "20"]
+    parts = {"a": np.array([[3.0, 36], [5, 36]]), "b": np.array([[1.0, 2], [1, 2]])}
+    worth = draw_effective(["f", "g"], parts, {"a": 36, "b": 36})
     assert "a of 36 pixels: f 4, g 36" in worth.numbers
     assert np.allclose(worth.axes[0].lines[1].get_xdata(), [4 / 36, 1])
