@@ -46,6 +46,10 @@ def draw_company(images: Array, layer: BatchNorm | InstanceNorm, others: Sequenc
         picture_only(ax)
     for ax, image in zip(panels, batch, strict=False):
         ax.imshow(image.transpose(1, 2, 0))
+        ax.set_axis_on()  # a frame: a bright tile is as white as the page
+        ax.set(xticks=[], yticks=[])
+        for spine in ax.spines.values():
+            spine.set(visible=True, color=GRAY, linewidth=0.8)
     panels[0].set_title("the image", loc="left")
     if len(others):
         panels[1].set_title("company", loc="left")
@@ -54,11 +58,11 @@ def draw_company(images: Array, layer: BatchNorm | InstanceNorm, others: Sequenc
     ax.set_title("the image, normalized")
     picture_only(ax)
     company = f"in the company of {len(others)} (brightness {batch[1:].mean():.2f})" if len(others) else "alone"
-    said = f"{mode} mode, {company}: its output has mean {y.mean():.2f} and spread {y.std():.2f}"
+    said = f"{mode} mode, {company}: its output has mean {_signed(y.mean(), '')} and spread {y.std():.2f}"
     return fig.describe(
         f"On the left the image and the {len(others)} images that arrive with it, on the right the image after batch "
         f"norm in {said}. Gray is zero.",
-        said.replace("-", "−"),
+        said,
     )
 
 
@@ -101,15 +105,22 @@ def draw_average(noise: Array, momentum: float, steps: int) -> Figure:
     bottom.barh(names, parts, color=(BLUE, GREEN, PINK))
     bottom.axvline(0, color=INK, linewidth=0.8)
     bottom.plot([parts.sum()], [-0.85], "D", color=ORANGE, markersize=5)
-    bottom.text(parts.sum() + 0.06, -0.85, "all", va="center")
+    side = -1 if -1 < parts.sum() < 0 else 1  # away from the line at zero
+    bottom.text(parts.sum() + 0.06 * side, -0.85, "all", va="center", ha="left" if side > 0 else "right")
     bottom.set(xlim=(-2.2, 0.7), ylim=(2.6, -1.3), xlabel="error of the running mean at the last step")
     bottom.grid(axis="y", visible=False)
-    said = ", ".join(f"{name} {part:+.2f}" for name, part in zip(names, parts, strict=True)).replace("-", "−")
+    said = ", ".join(f"{name} {_signed(part)}" for name, part in zip(names, parts, strict=True))
     return fig.describe(
         f"A running mean with momentum {momentum:g} over {steps} steps, starting from 0, among the noisy means of the "
         f"batches and a true mean that rises from 2 to {truth[-1]:.2f}. Below, the three parts of its error: {said}.",
-        f"momentum {momentum:g}, step {steps}: off by {parts.sum():+.2f} = ".replace("-", "−") + said,
+        f"momentum {momentum:g}, step {steps}: off by {_signed(parts.sum())} = {said}",
     )
+
+
+def _signed(value: float, sign: str = "+") -> str:
+    """Two places, a true minus, and nothing in front of 0.00."""
+    value = round(float(value), 2)
+    return f"{value:{sign}.2f}".replace("-", "−") if value else "0.00"
 
 
 @picture
@@ -177,20 +188,20 @@ def draw_drift(sizes: Sequence[int], same: Array, fresh: Array) -> Figure:
     """
     fig, ax = figure(3.3)
     depth = np.arange(1, same.shape[1] + 1)
-    for n, on_same, on_fresh, color, marker in zip(
+    for m, on_same, on_fresh, color, marker in zip(
         sizes, same, fresh, (PINK, ORANGE, GREEN, BLUE), "osD^", strict=True
     ):
-        ax.semilogy(depth, ((n - 1) / n) ** (depth / 2), "-", color=color, linewidth=1.2)
-        ax.semilogy(depth, ((n - 1) / n) ** ((depth - 1) / 2), ":", color=color, linewidth=1.2)
-        ax.semilogy(depth[1::3], on_same[1::3], marker, color=color, label=f"n = {n}")
+        ax.semilogy(depth, ((m - 1) / m) ** (depth / 2), "-", color=color, linewidth=1.2)
+        ax.semilogy(depth, ((m - 1) / m) ** ((depth - 1) / 2), ":", color=color, linewidth=1.2)
+        ax.semilogy(depth[1::3], on_same[1::3], marker, color=color, label=f"m = {m}")
         ax.semilogy(depth[::3], on_fresh[::3], marker, color=color, markerfacecolor="none")
     ax.set(xlabel="layers passed, L", ylabel="size in eval / size in train", xlim=(0.5, depth[-1] + 0.5))
     ax.set_xticks([1, *range(5, depth[-1] + 1, 5)])
     fig.legend(loc="outside upper center", ncols=4, columnspacing=1.2)
-    said = ", ".join(f"n = {n}: {v:.3f}" for n, v in zip(sizes, same[:, -1], strict=True))
+    said = ", ".join(f"m = {m}: {v:.3f}" for m, v in zip(sizes, same[:, -1], strict=True))
     return fig.describe(
         "The size of the output in eval over that in train, by the number of layers, on a logarithmic axis, for "
-        f"batches of {', '.join(map(str, sizes))}. Straight lines fall with depth, the steeper the smaller the batch; "
-        f"measured points lie on them. After {depth[-1]} layers, {said}.",
+        f"batches of {', '.join(map(str, sizes))} values. Straight lines fall with depth, the steeper the smaller the "
+        f"batch; measured points lie on them. After {depth[-1]} layers, {said}.",
         f"after {depth[-1]} layers on the same batch, {said}",
     )

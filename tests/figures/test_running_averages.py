@@ -40,7 +40,7 @@ def test_company_moves_the_image_in_train_mode_only(images, layer):
     alone, bright, seven = (draw_company(images, layer, o, "train") for o in ([], [7], range(1, 8)))
     assert np.abs(normalized(alone) - normalized(bright)).max() > 0.1
     assert np.abs(normalized(bright) - normalized(seven)).max() > 0.05
-    assert "train mode, alone: its output has mean 0.00 and spread 1.00" in alone.numbers.replace("−", "")
+    assert "train mode, alone: its output has mean 0.00 and spread 1.00" in alone.numbers
     assert "in the company of 7" in seven.alt
     pictures = [normalized(draw_company(images, layer, o, "eval")) for o in ([], [7], range(1, 8))]
     assert all(np.array_equal(pictures[0], p) for p in pictures[1:])
@@ -52,6 +52,7 @@ def test_company_moves_the_image_in_train_mode_only(images, layer):
 def test_company_shows_who_is_there(images, layer):
     shown = [ax for ax in draw_company(images, layer, [3, 5], "eval").axes[:-1] if ax.images]
     assert len(shown) == 3
+    assert all(spine.get_visible() for ax in shown for spine in ax.spines.values())
     np.testing.assert_allclose(shown[2].images[0].get_array(), images[5].transpose(1, 2, 0))
 
 
@@ -76,7 +77,7 @@ def test_average_draws_the_parts_and_says_them():
     parts, course = running_average_errors(0.003, 10, NOISE)
     np.testing.assert_allclose([bar.get_width() for bar in fig.axes[1].patches], parts)
     np.testing.assert_allclose(fig.axes[0].lines[2].get_ydata(), [0, *course])
-    assert fig.numbers == "momentum 0.003, step 10: off by −1.96 = start −1.96, lag −0.00, noise +0.00"
+    assert fig.numbers == "momentum 0.003, step 10: off by −1.96 = start −1.96, lag 0.00, noise 0.00"
     assert draw_average(NOISE, 1.0, 1000).numbers.startswith("momentum 1, step 1000: off by")
     assert len(draw_average(NOISE, 0.1, 1000).to_svg()) < 15_000
 
@@ -100,10 +101,10 @@ def test_accuracies_say_the_means():
 
 def test_drift_lays_theory_under_the_measurement():
     depth, sizes = np.arange(1, 21), (2, 4, 8, 64)
-    same = np.array([((n - 1) / n) ** (depth / 2) for n in sizes])
-    fresh = np.array([((n - 1) / n) ** ((depth - 1) / 2) for n in sizes])
+    same = np.array([((m - 1) / m) ** (depth / 2) for m in sizes])
+    fresh = np.array([((m - 1) / m) ** ((depth - 1) / 2) for m in sizes])
     fig = draw_drift(sizes, same, fresh)
-    assert fig.numbers == "after 20 layers on the same batch, n = 2: 0.001, n = 4: 0.056, n = 8: 0.263, n = 64: 0.854"
+    assert fig.numbers == "after 20 layers on the same batch, m = 2: 0.001, m = 4: 0.056, m = 8: 0.263, m = 64: 0.854"
     solid, dotted = fig.axes[0].lines[:2]
     np.testing.assert_allclose(solid.get_ydata(), same[0])
     np.testing.assert_allclose(dotted.get_ydata(), fresh[0])
