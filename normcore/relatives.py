@@ -79,7 +79,8 @@ def _grouped(
 ) -> tuple[Array, Cache]:
     check.positive("eps", eps)
     rows = x.reshape(1, x.shape[0] * groups, prod(x.shape[1:]) // groups)
-    check.several(rows, [2], "a sample" if groups == 1 else "a group", "use larger inputs, or batch norm")
+    averaged = "a sample" if groups == 1 else "a group"
+    check.several(rows, [2], averaged, "use larger inputs, or batch norm")
     y, cache = _forward(rows, None, None, eps, rows.shape[1:2])
     y, shape = y.reshape(x.shape), (x.shape[0], groups)
     with np.errstate(all="ignore"):
@@ -87,7 +88,8 @@ def _grouped(
             y *= gamma.reshape(affine).astype(y.dtype)
         if beta is not None:
             y += beta.reshape(affine).astype(y.dtype)
-    return y, Cache(x, cache.mean.reshape(shape), cache.var.reshape(shape), gamma, beta, eps)
+    mean, var = cache.mean.reshape(shape), cache.var.reshape(shape)
+    return y, Cache(x, mean, var, gamma, beta, eps)
 
 
 @np.errstate(all="ignore")

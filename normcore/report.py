@@ -33,22 +33,22 @@ def interval(values: npt.ArrayLike) -> tuple[float, float]:
 
 
 def grouped(value: float, digits: int = 0) -> str:
-    """A number with its thousands set apart by a thin space that no line breaks at.
+    """A number as it is printed: a minus sign, and thousands set apart by a thin space that no line breaks at.
 
-    >>> grouped(31000)
-    '31\\u202f000'
+    >>> grouped(-31000)
+    '−31\\u202f000'
     """
-    return f"{value:,.{digits}f}".replace(",", "\u202f")
+    return f"{value:,.{digits}f}".replace(",", "\u202f").replace("-", "\N{MINUS SIGN}")
 
 
 def spread(values: npt.ArrayLike, digits: int = 2, unit: str = "") -> str:
-    """``mean ± half-width of the 95% interval``, as the book prints it.
+    """``mean ± half-width of the 95% interval``, as the book prints it: no line breaks within.
 
     >>> spread([0.91, 0.93, 0.95], unit=" s")
-    '0.93 ± 0.05 s'
+    '0.93\\xa0±\\xa00.05\\xa0s'
     """
     mean, half = interval(values)
-    return f"{grouped(mean, digits)} ± {grouped(half, digits)}{unit}"
+    return f"{grouped(mean, digits)} ± {grouped(half, digits)}{unit}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def glue(name: str, value: Any) -> None:

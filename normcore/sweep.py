@@ -94,7 +94,7 @@ def _doubling(first: int, last: int) -> tuple[float, ...]:
 
 #: What the book runs: small enough for a build.
 BOOK = Plan((2, 4, 8, 16, 64, 256), (1000, 600, 400, 200, 100, 60), _doubling(-7, 2), tuple(range(6)))
-#: What ``make sweep`` runs: every batch size, more seeds, more rates, twice the steps.
+#: What ``make sweep`` runs: every batch size, more seeds, more rates, two or three times the steps.
 FULL = Plan(
     (2, 4, 8, 16, 32, 64, 128, 256), (2000, 1200, 800, 600, 400, 300, 200, 120), _doubling(-8, 3), tuple(range(10))
 )
@@ -176,8 +176,9 @@ def network(
     for i in range(depth):
         inputs, outputs = count * (width if i else 1), count * width
         stride = 2 if i == 1 else 1
+        bias = norm == "none"
         layers.append(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, groups=count, bias=norm == "none")
+            nn.Conv2d(inputs, outputs, 3, stride, 1, groups=count, bias=bias)
         )
         if norm == "BN":
             layers.append(nn.BatchNorm2d(outputs))

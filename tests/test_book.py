@@ -13,7 +13,6 @@ ROOT = Path(__file__).parent.parent
 SITE = ROOT / "_build" / "html"
 PARTS = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
 CHAPTERS = [c["file"] for part in PARTS if part["caption"] != "Reference" for c in part["chapters"]]
-WITHOUT_FORM = {"book/choosing"}  # collects what the other chapters measured
 HIDDEN = {"remove-input", "remove-cell", "hide-input", "hide-cell"}
 
 
@@ -50,8 +49,6 @@ def test_code_fits_the_column(chapter):
 
 def test_three_to_six_exercises_each_with_a_checked_solution(chapter):
     name, text = chapter
-    if name in WITHOUT_FORM:
-        return
     gated = re.findall(r"\{exercise-start\}.*\n:label: (\S+)", text)
     labels = re.findall(r"\{exercise\}.*\n:label: (\S+)", text) + gated
     assert 3 <= len(labels) <= 6, labels
@@ -63,7 +60,7 @@ def test_three_to_six_exercises_each_with_a_checked_solution(chapter):
 
 def test_a_widget_in_every_chapter_of_the_layers(chapter):
     name, text = chapter
-    assert name in WITHOUT_FORM or "explore(" in text
+    assert "explore(" in text
 
 
 @pytest.mark.parametrize("file", ["*.ipynb", "_build/*", "dist/*"])

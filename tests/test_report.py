@@ -28,7 +28,8 @@ def test_an_interval_wants_repeats(values):
 
 
 def test_spread_is_printed_with_its_unit_and_thin_spaces():
-    assert spread([1999.0, 2001.0], digits=0, unit=" km") == "2\u202f000 ± 13 km"
+    assert spread([1999.0, 2001.0], digits=0, unit=" km") == "2\u202f000\xa0±\xa013\xa0km"
+    assert spread([-2.0, -2.0]) == "−2.00\xa0±\xa00.00"
 
 
 @pytest.fixture
