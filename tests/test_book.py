@@ -44,11 +44,11 @@ def test_code_fits_the_column(chapter):
     cells = jupytext.read(ROOT / f"{name}.md").cells
     hidden = {"remove-cell", "remove-input"}
     shown = [c for c in cells if c.cell_type == "code" and not set(c.metadata.get("tags", [])) & hidden]
-    assert [line for c in shown for line in c.source.splitlines() if len(line) > 82] == []
+    assert [line for c in shown for line in c.source.splitlines() if len(line) > 80] == []
 
 
 def test_three_to_six_exercises_each_with_a_checked_solution(chapter):
-    name, text = chapter
+    _, text = chapter
     gated = re.findall(r"\{exercise-start\}.*\n:label: (\S+)", text)
     labels = re.findall(r"\{exercise\}.*\n:label: (\S+)", text) + gated
     assert 3 <= len(labels) <= 6, labels
@@ -58,9 +58,17 @@ def test_three_to_six_exercises_each_with_a_checked_solution(chapter):
         assert "assert" in solution or "check" in solution, f"{label}: the executed solution ends without a check"
 
 
-def test_a_widget_in_every_chapter_of_the_layers(chapter):
-    name, text = chapter
+def test_a_widget_in_every_chapter(chapter):
+    _, text = chapter
     assert "explore(" in text
+
+
+def test_instructors_and_chapters_agree_on_the_reading_time():
+    rows = (ROOT / "book" / "instructors.md").read_text("utf8")
+    told = {name: int(n) for name, n in re.findall(r"^\| \{doc\}`([\w-]+)`.*\| (\d+) min \| \d+ min \|$", rows, re.M)}
+    texts = {name: (ROOT / f"{name}.md").read_text("utf8") for name in CHAPTERS}
+    said = {Path(name).name: int(re.search(r"(\d+)\s+minutes", text)[1]) for name, text in texts.items()}
+    assert told == said
 
 
 @pytest.mark.parametrize("file", ["*.ipynb", "_build/*", "dist/*"])
