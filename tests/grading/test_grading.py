@@ -1,14 +1,17 @@
 """One class with an honest student and every broken or hostile submission, graded once in the sandbox."""
 
+import contextlib
 import csv
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -187,6 +190,86 @@ def test_a_second_run_changes_nothing_and_a_lost_record_is_made_again(copy, caps
     assert f"{number} submissions, {number - 1} already graded" in capsys.readouterr().out
     name = f"{class_.NAME}/grades.csv"
     assert contents(copy / "results")[name] == before[name]
+
+
+CALM = (  # without the time limits
+    "honest",
+    "unbiased",
+    "untouched",
+    "all-wrong",
+    "raises-after-the-answer",
+    "answer-missing",
+    "test-deleted",
+    "metadata-stripped",
+)
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_ctrl_c_loses_no_grade_and_the_same_command_goes_on(graded, tmp_path):
+    """As in a terminal: the signal goes to make, the grader, its workers and their kernels at once."""
+    base, _, table, _ = graded
+    course = tmp_path / "course"  # a clone with results of its own
+    shutil.copytree(
+        assignments.GRADING, course / "grading", ignore=shutil.ignore_patterns("_*", "results", "submitted")
+    )
+    shutil.copy(assignments.GRADING.parent / "Makefile", course)
+    submitted, root = course / "grading" / "submitted", course / "grading" / "_build"
+    for student in CALM:
+        shutil.copytree(base / "submitted" / student, submitted / student)
+    scratch = tempfile.mkdtemp(prefix="ncc-")  # short: the kernels' sockets lie in it, and their paths must not be long
+    environment = {k: v for k, v in os.environ.items() if k not in ("NORMCORE_GRADING", "SOURCES", "MAKEFLAGS")}
+    command = [
+        "make", "-o", f"{sys.prefix}/installed", f"VENV={sys.prefix}", "grade", f"A={class_.NAME}", "JOBS=2",
+    ]  # fmt: skip
+
+    def start():
+        return subprocess.Popen(
+            command,
+            cwd=course,
+            env=environment | {"TMPDIR": scratch, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def alive():
+        """What runs for this course: its own programs, and kernels, whose command line has the scratch folder."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if scratch in " ".join([*process.cmdline(), process.environ().get("TMPDIR", "")]):
+                    found.append(process)
+        return found
+
+    with start() as run:
+        said = []
+        for line in run.stdout:
+            said.append(line)
+            if line.startswith(f"[3/{len(CALM)}]"):
+                os.killpg(run.pid, signal.SIGINT)
+        assert run.wait(timeout=60) != 0
+    assert "the same command goes on where it stopped" in "".join(said)
+    assert "Traceback" not in "".join(said)
+    psutil.wait_procs(alive(), timeout=10)
+    assert alive() == []
+    assert os.listdir(scratch) == []
+    assert not list(course.rglob("*.tmp")) + list(course.rglob("*.part")) + list(course.rglob("*-journal"))
+    records = {p.stem: p.stat().st_mtime_ns for p in (root / "records" / class_.NAME).glob("*.json")}
+    assert 3 <= len(records) < len(CALM)
+    made = [course / "grading" / "results" / class_.NAME / "feedback" / f"{student}.html" for student in records]
+    made += [root / "autograded" / student / class_.NAME / f"{class_.NAME}.ipynb" for student in records]
+    before = {p: p.stat().st_mtime_ns for p in made}
+
+    with start() as run:
+        text, _ = run.communicate(timeout=600)
+    assert run.returncode == 0, text
+    assert f"{len(CALM)} submissions, {len(records)} already graded" in text
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    with open(course / "grading" / "results" / class_.NAME / "grades.csv", newline="") as file:
+        assert list(csv.DictReader(file)) == [row for row in table if row["student"] in CALM]
+    assert alive() == []
+    os.rmdir(scratch)
 
 
 def test_a_grade_given_by_hand_survives_and_reaches_table_and_feedback(copy):
