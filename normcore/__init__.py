@@ -18,7 +18,7 @@ from .functional import (
 from .layers import BatchNorm, InstanceNorm
 from .relatives import group_norm, group_norm_backward, layer_norm, layer_norm_backward
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 __all__ = [
     "BatchNorm",
