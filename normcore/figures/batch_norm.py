@@ -87,7 +87,7 @@ def draw_identity(features: Array, batch_size: int, others: int = 8, channel: in
     """
     draws = [identity_pair(features, batch_size, others, seed) for seed in range(repeats)]
     x, y = draws[0]
-    off = np.sqrt(np.mean([(y - x) ** 2 for x, y in draws]) / features.var())
+    off = np.mean([np.sqrt(((y - x) ** 2).mean(axis=(1, 2, 3, 4))) for x, y in draws]) / features.std()
     fig, ax = figure(3.3)
     low, high = np.quantile(features[:, channel], [0.001, 0.999])
     ax.plot([low, high], [low, high], color=GRAY, linewidth=1, linestyle="--", label="identity", zorder=5)
@@ -102,7 +102,8 @@ def draw_identity(features: Array, batch_size: int, others: int = 8, channel: in
     return fig.describe(
         f"Output against input for {others} batches of {batch_size}, with the γ and β that make batch norm the "
         "identity on yet another batch. Each batch is a straight line; the lines scatter around the identity. Over "
-        f"{repeats * others} batches the output is off by {100 * off:.0f}% of the standard deviation of the input.",
+        f"{repeats * others} batches the output is off by {100 * off:.0f}% of the standard deviation of the input, on "
+        "average.",
         f"batches of {batch_size}: the output differs from the input by {100 * off:.0f}% of its standard deviation "
         f"({repeats * others} draws)",
     )

@@ -59,7 +59,8 @@ def test_identity_draws_one_line_for_each_batch(random, batch_size):
         slope = np.ptp(after) / np.ptp(before)
         assert np.isclose(np.diff(line.get_ydata()) / np.diff(line.get_xdata()), slope)
     pairs = [identity_pair(features, batch_size, 5, seed) for seed in range(10)]
-    off = 100 * np.sqrt(np.mean([(y - x) ** 2 for x, y in pairs]) / features.var())
+    off = 100 * np.mean([np.sqrt(np.mean((b - a) ** 2)) for x, y in pairs for a, b in zip(x, y, strict=True)])
+    off /= features.std()
     assert f"{off:.0f}%" in fig.numbers and f"batches of {batch_size}" in fig.numbers and "(50 draws)" in fig.numbers
 
 
