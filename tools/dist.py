@@ -62,8 +62,11 @@ def main(out):
             run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ALONE, cwd=tests)
             print(f"{artifact.name}: installs with NumPy alone and passes its tests", flush=True)
         python = environment(work / "torch", f"normcore[torch] @ {wheel.resolve().as_uri()}", "pytest", "hypothesis")
-        run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *WITH_TORCH, cwd=tests)
-        print(f"{wheel.name}: installs with torch and passes its tests")
+        for artifact in (wheel, sdist):
+            run(python, "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", artifact.resolve())
+            run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *WITH_TORCH, cwd=tests)
+            print(f"{artifact.name}: passes its tests beside torch", flush=True)
+
 
 
 if __name__ == "__main__":
