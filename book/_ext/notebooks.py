@@ -277,7 +277,7 @@ class Translator:
 
     def code(self, source, options):
         """A piece of the package's own code."""
-        unknown = options.keys() - {"language", "pyobject", "caption"}
+        unknown = options.keys() - {"language", "pyobject", "caption", "class"}
         if unknown:
             raise Unknown(f"literalinclude with {', '.join(sorted(unknown))}")
         text = (self.book.folder / source).read_text("utf8")
