@@ -29,7 +29,7 @@ def main():
     if not notebooks:
         sys.exit(f"no notebooks in {site.parent / 'notebooks' / 'lite'}: build the book first (make book)")
 
-    distribution = python_for_browser(options.wheel.resolve())
+    distribution, sums = python_for_browser(options.wheel.resolve())
     folder = CACHE / "folder"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "files").mkdir(parents=True)
@@ -43,20 +43,32 @@ def main():
     shutil.rmtree(out, ignore_errors=True)
     run("jupyter", "lite", "build", "--output-dir", out, cwd=folder)
     run("jupyter", "lite", "check", "--output-dir", out, cwd=folder)
+    demand_unchanged(out / "static" / "pyodide", sums)
     add_status(out)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{len(notebooks)} live notebooks, {size / 1e6:.0f} MB in {out}")
 
 
 def python_for_browser(wheel):
-    """Folder with Pyodide, checked file by file; made again only when the pins or the package have changed."""
+    """Folder with Pyodide and the SHA-256 of each file in it, taken right after the recipe had checked them.
+
+    Made again only when the pins or the package have changed.
+    """
     recipe = ROOT / "tools" / "pyodide_dist.py"
     folder = CACHE / f"pyodide-{digest([recipe, wheel])}"
-    if not folder.exists():
-        for old in CACHE.glob("pyodide-*"):
-            shutil.rmtree(old)
+    sums = folder.with_suffix(".json")
+    if not (folder.exists() and sums.exists()):
+        shutil.rmtree(CACHE, ignore_errors=True)
         run(sys.executable, recipe, folder, "--wheel", wheel, *NEEDS, "--cache", ROOT / ".cache" / "pyodide")
-    return folder
+        sums.write_text(json.dumps({path.name: sha256(path) for path in sorted(folder.iterdir())}, indent=1))
+    return folder, json.loads(sums.read_text())
+
+
+def demand_unchanged(folder, sums):
+    """Exit unless the files that will be published are byte for byte those that were checked."""
+    for name, expected in sums.items():
+        if not (folder / name).exists() or sha256(folder / name) != expected:
+            sys.exit(f"{folder / name} is not the file that was checked: delete {CACHE} and try again")
 
 
 def write_settings(folder, storage):
@@ -93,6 +105,10 @@ def add_status(out):
         if "</head>" not in html:
             sys.exit(f"{page} has no </head>: where does status.js go now?")
         page.write_text(html.replace("</head>", '<script src="../status.js"></script></head>', 1), "utf8")
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def digest(paths):
