@@ -36,6 +36,7 @@ PUBLISHED = GRADING.parent / "book" / "assignments"
 
 ROLES = ("given", "answer", "test", "scratch", "keep", "written")
 MARKERS = ("### BEGIN SOLUTION", "### END SOLUTION", "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
+STUB = '# YOUR CODE HERE\nraise NotImplementedError("Replace this line with your code.")'
 REGION = re.compile(
     r"^[ \t]*### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)^[ \t]*### END (?:SOLUTION|HIDDEN TESTS)$",
     re.DOTALL | re.MULTILINE,
@@ -181,8 +182,9 @@ def student_version(notebook: NotebookNode) -> NotebookNode:
     released: NotebookNode = nbformat.from_dict(notebook.copy())
     released = nbformat.reads(nbformat.writes(released), as_version=4)
     resources: dict[str, Any] = {}
-    for step in (LockCells, ClearSolutions, ClearOutput, ClearHiddenTests, ComputeChecksums):
-        released, resources = step().preprocess(released, resources)
+    clear = ClearSolutions(code_stub={"python": STUB})
+    for step in (LockCells(), clear, ClearOutput(), ClearHiddenTests(), ComputeChecksums()):
+        released, resources = step.preprocess(released, resources)
     for cell in released.cells:  # a hidden region leaves blank lines at the end of its cell
         cell.source = cell.source.rstrip()
     text = "\n".join(cell.source for cell in released.cells)

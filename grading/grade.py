@@ -31,10 +31,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
+from types import TracebackType
 from typing import Any
 
 GRADING = Path(__file__).resolve().parent
 sys.path.insert(0, str(GRADING))
+
+
+def _goodbye(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say what an interruption means, instead of where it struck."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("\ngrade: interrupted; the same command goes on where it stopped", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+if __name__ == "__main__":  # before the slow imports
+    sys.excepthook = _goodbye
 
 import assignments  # noqa: E402
 
@@ -274,7 +287,7 @@ def write_feedback(root: Path, results: Path, name: str, student: str) -> None:
         raise RuntimeError(f"no feedback for {student}: {made.get('error') or made.get('log')}")
     folder = results / "feedback"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{student}.html").write_text(offline(page.read_text(encoding="utf-8")), encoding="utf-8")
+    _replace(folder / f"{student}.html", offline(page.read_text(encoding="utf-8")))
 
 
 def grades_of(root: Path, name: str, student: str) -> list[list[Any]]:
@@ -380,7 +393,7 @@ def grade(
             pool.shutdown(wait=False, cancel_futures=True)
             for process in list((pool._processes or {}).values()):
                 process.kill()
-            sys.exit("\ngrade: interrupted; the same command goes on where it stopped")
+            raise
 
     # grades given by hand since the last run
     for student, record in sorted(records.items()):
@@ -401,8 +414,14 @@ def _load(path: Path) -> dict[str, Any]:
 def _store(folder: Path, record: dict[str, Any]) -> None:
     text, path = json.dumps(record, indent=1, sort_keys=True), folder / f"{record['student']}.json"
     if not path.exists() or path.read_text() != text:
-        path.with_suffix(".tmp").write_text(text)
-        path.with_suffix(".tmp").replace(path)
+        _replace(path, text)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 def shared_cells(records: list[dict[str, Any]]) -> dict[str, list[str]]:
@@ -445,13 +464,13 @@ def write_results(results: Path, name: str, records: list[dict[str, Any]]) -> No
                     record["late"],
                 ]
             )
-    (results / "grades.csv").write_text(table.getvalue(), encoding="utf-8")
+    _replace(results / "grades.csv", table.getvalue())
     graded = [r for r in records if r.get("grades")]
     totals = [sum(p or 0 for _, p, _, _ in r["grades"]) for r in graded]
     most = sum(m for _, _, m, _ in graded[0]["grades"]) if graded else 0
     unread = sum(p is None for r in graded for _, p, _, _ in r["grades"])
-    (results / "distribution.svg").write_text(distribution(totals, most, unread), encoding="utf-8")
-    (results / "summary.html").write_text(summary(name, records, shared, totals, most, unread), encoding="utf-8")
+    _replace(results / "distribution.svg", distribution(totals, most, unread))
+    _replace(results / "summary.html", summary(name, records, shared, totals, most, unread))
 
 
 def distribution(totals: list[float], most: float, unread: int) -> str:

@@ -8,6 +8,8 @@ HERE = Path(__file__).resolve().parent if "__file__" in globals() else Path.cwd(
 sys.path.insert(0, str(HERE))
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # for alembic
 
+from assignments import STUB  # noqa: E402
+
 c = get_config()  # noqa: F821
 
 root = Path(os.environ.get("NORMCORE_GRADING", HERE / "_build")).resolve()
@@ -16,7 +18,7 @@ c.CourseDirectory.course_id = "normcore"
 c.CourseDirectory.root = str(root)
 c.CourseDirectory.db_url = f"sqlite:///{root}/gradebook.db?timeout=120"
 
-c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedError()"}
+c.ClearSolutions.code_stub = {"python": STUB}
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
 # what `nbgrader autograde` does with a submission; repair.py has already cleared and mended it
