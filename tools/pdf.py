@@ -28,13 +28,57 @@ body { display: block; margin: 0 auto; max-width: 46rem; }
 .nc-cover { break-after: page; padding-top: 25vh; }
 .nc-cover img { width: 14rem; }
 .nc-contents { break-after: page; }
-.nc-contents ol { list-style: none; padding-left: 1.2rem; }
-.nc-contents a { color: inherit; text-decoration: none; }
-.nc-page { break-before: page; counter-reset: figure; }
+.nc-contents > ol { columns: 2; column-gap: 2rem; font-size: 9pt; line-height: 1.35; padding: 0; }
+.nc-contents ol { list-style: none; margin: 0; padding-left: 1.2rem; }
+.nc-contents li { margin: 0; }
+.nc-contents > ol > li { margin-top: 0.5rem; }
+.nc-contents li:has(> b) { break-after: avoid; }
+.nc-contents a { color: inherit; display: flex; gap: 1em; justify-content: space-between; text-decoration: none; }
+.nc-contents a::after { content: attr(data-page); }
+.nc-page { break-before: page; counter-reset: figure equation; }
 .nc-chapter { counter-increment: chapter; }
 .nc-chapter figcaption { counter-increment: figure; }
 .nc-chapter figcaption::before { content: "Figure " counter(chapter) "." counter(figure) ". "; font-weight: 600; }
+.nc-chapter div.math { counter-increment: equation; position: relative; }
+.nc-chapter div.math::after { content: "(" counter(chapter) "." counter(equation) ")"; position: absolute; right: 0;
+  top: 50%; transform: translateY(-50%); }
+.nc-long, .nc-long * { break-inside: auto !important; display: block; }
+.nc-long :is(span, a) { display: inline; }
+.nc-long pre { orphans: 5; widows: 5; }
 """
+# A long program may go on overleaf, for otherwise half a page stays empty; long lines shrink before they wrap.
+FIT = """() => {
+  for (const pre of document.querySelectorAll("article pre")) {
+    const lines = pre.textContent.trimEnd().split("\\n");
+    const longest = Math.max(...lines.map(line => line.length));
+    if (lines.length > 16) pre.closest(".cell_input, [class*=highlight-]")?.classList.add("nc-long");
+    const size = parseFloat(getComputedStyle(pre).fontSize);
+    if (longest > 88) pre.style.fontSize = `${size * Math.max(0.68, 88 / longest)}px`;
+  }
+}"""
+
+# Chromium knows no target-counter().
+NUMBER = """pages => {
+  for (const link of document.querySelectorAll(".nc-contents a"))
+    link.dataset.page = pages[link.getAttribute("href").slice(1)] ?? "–";
+}"""
+
+
+def page_numbers(pdf):
+    """{id: number of its page} from a PDF that Chromium wrote: its objects stand there in clear."""
+
+    def body(number):
+        start = pdf.index(b"\n%s 0 obj\n" % number)
+        return pdf[start : pdf.index(b"\nendobj", start)]
+
+    def leaves(number):
+        kids = re.search(rb"/Kids \[([^]]*)\]", body(number))
+        return [leaf for kid in re.findall(rb"(\d+) 0 R", kids[1]) for leaf in leaves(kid)] if kids else [number]
+
+    root = body(re.search(rb"/Root (\d+) 0 R", pdf)[1])
+    order = leaves(re.search(rb"/Pages (\d+) 0 R", root)[1])
+    places = re.findall(rb"/(\S+) \[(\d+) 0 R /XYZ", body(re.search(rb"/Dests (\d+) 0 R", root)[1]))
+    return {name.decode(): order.index(page) + 1 for name, page in places}
 
 
 def pages_in_order(toc):
@@ -114,7 +158,7 @@ def assembled(site, toc):
     )
     cover = (
         f'<div class="nc-cover"><img src="_static/logo.svg" alt="Normcore"><h1>{title}</h1>'
-        f"<p>{re.sub('<[^>]*>|Cite this book: ', '', version[1]) if version else ''}</p></div>"
+        f"<p>{re.sub('<[^>]*>', '', version[1]).removeprefix('Cite this book: ') if version else ''}</p></div>"
     )
     listing = f'<nav class="nc-contents"><h1>Contents</h1><ol>{"".join(contents)}</ol></nav>'
     return (
@@ -149,11 +193,16 @@ def printed(site, name, pdf):
             "() => [...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.getAttribute('href'))"
             ".filter(href => href.length > 1 && !document.getElementById(decodeURIComponent(href.slice(1))))"
         )
-        page.pdf(
-            path=str(pdf), format="A4", print_background=True, prefer_css_page_size=True, outline=True, tagged=True,
+        page.emulate_media(media="print")
+        page.evaluate(FIT)
+        options = dict(
+            format="A4", print_background=True, prefer_css_page_size=True, outline=True, tagged=True,
             display_header_footer=True, header_template="<span></span>", footer_template=FOOTER,
             margin={"top": "18mm", "bottom": "18mm", "left": "16mm", "right": "16mm"},
         )  # fmt: skip
+        page.evaluate(NUMBER, {})  # the contents take their place, then they learn the pages
+        page.evaluate(NUMBER, page_numbers(page.pdf(**options)))
+        page.pdf(path=str(pdf), **options)
         browser.close()
     server.shutdown()
     if missing or dead:

@@ -39,3 +39,14 @@ def test_links_and_addresses_as_seen_from_the_first_folder():
     assert pdf.within(article, "book/one", pages) == (
         '<h2 id="book-one--a">A</h2><a href="#book-two--b">b</a><a href="#book-one--a">a</a><img src="_static/p.svg">'
     )
+
+
+def test_the_contents_learn_the_pages_from_the_pdf(browser):
+    page = browser.new_page()
+    page.set_content(
+        '<a href="#a">a</a><a href="#b">b</a><h1 id="a" style="break-before: page">A</h1>'
+        '<p style="break-before: page">text</p><h2 id="b" style="break-before: page">B</h2>'
+    )
+    numbers = pdf.page_numbers(page.pdf(format="A4"))
+    page.close()
+    assert numbers == {"a": 2, "b": 4}
