@@ -24,6 +24,10 @@ BUNDLE = "site.css"
 MADE_BY_WIDGETS = re.compile("(widget|jupyter|lm|mod|noUi|nc)-|slider")  # classes that stand in no file of ours
 
 
+PLAIN = ("n", "nn", "p", "w")  # parts of a program that Pygments marks and the styles leave as they are
+DARK_PROGRAMS = "a11y-dark"  # the theme's own choice has comments louder than the program
+
+
 def spelled(signature):
     """A signature of one parameter a line, without the list that Sphinx makes of them."""
     signature = re.sub(r"<dl>\s*|\s*</dl>", "", signature[0])
@@ -57,7 +61,7 @@ MENDS = [  # (the theme's text, ours, is it on every page?)
     # the parameters of a function are no list of definitions
     (r'<dt class="sig.*?</dt>', spelled, False),
     # names and brackets of a program have the color of its text, and are a third of a page's elements
-    (r'<span class="(?:n|nn|p|w)">([^<]*)</span>', r"\1", False),
+    (rf'<span class="(?:{"|".join(PLAIN)})">([^<]*)</span>', r"\1", False),
     # the same id in every exercise of a page
     (r' id="(exercise|solution)-content"', "", False),
     # a role that ARIA has taken back
@@ -139,6 +143,7 @@ def write_styles(app, error):
     texts = {path: path.read_text("utf8") for path in pages}
     used = names_used(texts.values(), [out / "_static"])
     static = out / "_static"
+    check_plain((static / "pygments.css").read_text("utf8"))
     for script in [*static.glob("*.js"), *static.glob("scripts/*.js")]:  # whose maps nobody ships
         text = script.read_text("utf8")
         if "//# sourceMappingURL" in text:
@@ -150,6 +155,19 @@ def write_styles(app, error):
         fresh = re.sub(rf'({BUNDLE})(\?v=\w+)?"', rf'\1?v={version}"', text, count=1)
         if fresh != text:
             path.write_text(fresh, "utf8")
+
+
+def check_plain(css):
+    """A style that colors what `MENDS` leaves unmarked would lose that color."""
+
+    def color(theme, part=""):
+        found = re.search(rf'data-theme="{theme}"\] \.highlight {part}\s*{{[^}}]*?(?<!-)color: (#\w+)', css)
+        return found and found[1].lower()
+
+    for theme in ("light", "dark"):
+        odd = [part for part in PLAIN if color(theme, rf"\.{part}") not in (None, color(theme))]
+        if odd or not color(theme):
+            raise ExtensionError(f"the {theme} style of programs has a color for {odd}, whose marks theme.py removes")
 
 
 def names_used(pages, folders):
@@ -245,7 +263,12 @@ def silence(app, error):
                 script.write_text(quiet, "utf8")
 
 
+def choose(app, config):
+    config.html_theme_options["pygments_dark_style"] = DARK_PROGRAMS
+
+
 def setup(app):
+    app.connect("config-inited", choose)
     app.connect("builder-inited", watch)
     app.connect("build-finished", silence)
     app.connect("build-finished", write_styles, priority=900)
