@@ -22,6 +22,11 @@ import normcore
 
 CARD = "_static/card.png"
 LONGEST = 160  # characters of a description that search engines show
+MADE = {  # pages that Sphinx makes and gives no title in time
+    "search": ("Search", "Search the Normcore book: words, symbols such as γ, functions of the package."),
+    "genindex": ("Index", "Every term and function of the Normcore book, in the order of the alphabet."),
+    "py-modindex": ("Python modules", "The modules of the package normcore, and where the book documents them."),
+}
 NOT_FOUND = """<h1>No such page</h1>
 <p>This book has no page at this address. It may have moved, or the address has a slip in it.</p>
 <p><a href="{home}">The first page</a> lists all chapters. The search field finds words, symbols and functions.</p>
@@ -78,6 +83,7 @@ def tags(app, pagename, templatename, context, doctree):
     )
     title = html.unescape(re.sub("<[^>]*>", "", context.get("title", "") or "Normcore"))
     said = (description(doctree) if doctree else "") or f"{title}: a page of the Normcore book."
+    title, said = MADE.get(pagename, (title, said))
     meta = [f'<meta name="description" content="{html.escape(said)}">']
     shared = {"type": "article", "site_name": "Normcore", "title": title, "description": said}
     base = app.config.html_baseurl
