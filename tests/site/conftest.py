@@ -42,9 +42,7 @@ def pytest_generate_tests(metafunc):
     if "page_name" in metafunc.fixturenames:
         metafunc.parametrize("page_name", built_pages() or [None])
     if "widget_page" in metafunc.fixturenames:
-        with_widgets = [
-            name for name in built_pages() if 'class="nc-explore"' in (SITE / name).read_text("utf8")
-        ]
+        with_widgets = [name for name in built_pages() if 'class="nc-explore"' in (SITE / name).read_text("utf8")]
         metafunc.parametrize("widget_page", with_widgets)
 
 
@@ -66,11 +64,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     }
 
     def translate_path(self, path):
-        return (
-            super().translate_path("/" + path.removeprefix(BASE))
-            if path.startswith(BASE)
-            else os.devnull + "/no"
-        )
+        return super().translate_path("/" + path.removeprefix(BASE)) if path.startswith(BASE) else os.devnull + "/no"
 
     def log_message(self, *args):
         pass
@@ -84,16 +78,39 @@ class Server(http.server.ThreadingHTTPServer):
         pass  # a browser that goes away in the middle of a file is no error
 
 
-@pytest.fixture(scope="session")
-def url():
-    """Address of the site's first folder."""
-    server = Server(("127.0.0.1", 0), functools.partial(Handler, directory=str(SITE)))
+class StrictHandler(Handler):
+    """As the strictest host would serve the site."""
+
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "font-src 'self' data:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'self'; "
+        "frame-ancestors 'none'; object-src 'none'"
+    )
+
+    def end_headers(self):
+        self.send_header("Content-Security-Policy", self.policy)
+        super().end_headers()
+
+
+def served(handler):
+    """Address of the site's first folder, as long as the fixture lives."""
+    server = Server(("127.0.0.1", 0), functools.partial(handler, directory=str(SITE)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}{BASE}"
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture(scope="session")
+def url():
+    yield from served(Handler)
+
+
+@pytest.fixture(scope="session")
+def strict_url():
+    yield from served(StrictHandler)
 
 
 def find_chromium():
@@ -140,9 +157,7 @@ class Visit:
         self.page.goto(self.url + name, wait_until="load")
         self.page.keyboard.press("Shift")  # the sign of a reader: dials fetch their pictures, wherever they stand
         self.page.wait_for_function(DIALS_READY, timeout=20_000)
-        self.page.evaluate(
-            "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready }"
-        )
+        self.page.evaluate("async () => { await window.MathJax?.startup?.promise; await document.fonts.ready }")
         return self.page
 
 
@@ -152,6 +167,16 @@ DIALS_READY = "() => [...document.querySelectorAll('.nc-explore')].every(e => 'a
 @pytest.fixture
 def visit(browser, url):
     """visit(width=..., **options of the browser's context) -> Visit."""
+    yield from visits(browser, url)
+
+
+@pytest.fixture
+def strict(browser, strict_url):
+    """The same, under the strict policy."""
+    yield from visits(browser, strict_url)
+
+
+def visits(browser, url):
     contexts = []
 
     def new(width=1280, **options):
