@@ -104,16 +104,54 @@
     return Promise.race([ready, late]).catch(() => warn("worker"));
   };
 
+  // A browser with no room refuses single writes, and JupyterLite says little about that: its first write fails
+  // before the chapter is open, so it starts once more with everything in memory; a later one fails in silence.
+  const IN_MEMORY = "in-memory";
+  const isFull = (error) => /Quota/.test(`${error?.name} ${error?.message}`);
+
+  const noRoom = () => {
+    const address = new URL(location.href);
+    if (window.jupyterapp?.shell?.currentWidget || address.searchParams.has(IN_MEMORY)) return warn("full");
+    address.searchParams.set(IN_MEMORY, "1");
+    return location.replace(address);
+  };
+
+  const watchStorage = () => {
+    const { transaction } = IDBDatabase.prototype;
+    IDBDatabase.prototype.transaction = function (...names) {
+      const begun = transaction.apply(this, names);
+      begun.addEventListener("abort", () => isFull(begun.error) && noRoom());
+      return begun;
+    };
+    const { open } = IDBFactory.prototype;
+    IDBFactory.prototype.open = function (...name) {
+      const asked = open.apply(this, name);
+      asked.addEventListener("error", () => isFull(asked.error) && noRoom());
+      return asked;
+    };
+  };
+
+  const keepInMemory = () => {
+    const config = document.getElementById("jupyter-config-data");
+    const observer = new MutationObserver(() => {
+      observer.disconnect(); // the page has put its settings together, and loads JupyterLite next
+      const memory = { enableMemoryStorage: true };
+      for (const what of ["contents", "settings", "workspaces"]) memory[`${what}StorageDrivers`] = ["memoryStorageDriver"];
+      config.textContent = JSON.stringify({ ...JSON.parse(config.textContent), ...memory });
+    });
+    observer.observe(config, { childList: true });
+  };
+
   const storage = async () => {
-    const isFull = (error) => /Quota/.test(`${error?.name} ${error?.message}`) && warn("full");
-    window.addEventListener("unhandledrejection", (event) => isFull(event.reason));
+    if (new URLSearchParams(location.search).has(IN_MEMORY)) warn("full");
+    window.addEventListener("unhandledrejection", (event) => isFull(event.reason) && warn("full"));
     try {
       localStorage.setItem("nc-room", "x".repeat(10000));
       localStorage.removeItem("nc-room");
       const { quota, usage } = await navigator.storage.estimate();
       if (quota - usage < 5e6) warn("full");
     } catch (error) {
-      if (!isFull(error)) warn("worker");
+      warn(isFull(error) ? "full" : "worker");
     }
   };
 
@@ -161,6 +199,8 @@
       };
     });
 
+  if (new URLSearchParams(location.search).has(IN_MEMORY)) keepInMemory();
+  else if (window.IDBDatabase) watchStorage();
   if (document.body) start();
   else document.addEventListener("DOMContentLoaded", start);
 })();
