@@ -125,6 +125,21 @@ def test_letters_twice_as_large(visit, page_name):
     assert cut == []
 
 
+def test_a_window_of_320_pixels(visit, page_name):
+    """As at 400% on a laptop: one column, no scrolling sideways."""
+    page = visit(320).open(page_name)
+    assert page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+
+
+def test_on_paper_every_page_has_its_title_and_its_solutions(visit, page_name):
+    page = visit(700).open(page_name)
+    page.emulate_media(media="print")
+    assert page.locator("main h1:visible").count() == 1
+    for solution in page.locator("article .solution").all():
+        assert solution.locator("p:not(.admonition-title), pre").first.is_visible()
+    assert page.locator("header:visible, .bd-sidebar-primary:visible, .prev-next-footer:visible").count() == 0
+
+
 def test_motion_respects_the_reader(visit):
     page = visit(reduced_motion="reduce").open("index.html")
     moving = page.evaluate(
