@@ -49,12 +49,15 @@ window.normcoreDials = (name, pictures) => {
   explorer.dataset.alive = "";
 };
 
-// The pictures (up to 0.3 MB) come when their explorer is near the window, or somebody is on the way by keyboard.
+// The pictures (up to 0.3 MB) come when their explorer is in the window; once the reader does anything, when it is near;
+// and all of them when somebody is on the way by keyboard.
 addEventListener("load", () => {
-  const explorers = document.querySelectorAll(".nc-explore[data-pictures]");
+  const waiting = new Set(document.querySelectorAll(".nc-explore[data-pictures]"));
+  let observer;
 
   const fetchPictures = (explorer) => {
-    near.unobserve(explorer);
+    observer.unobserve(explorer);
+    waiting.delete(explorer);
     const script = document.createElement("script");
     script.src = explorer.dataset.pictures;
     script.addEventListener("error", () => {
@@ -68,14 +71,19 @@ addEventListener("load", () => {
     explorer.removeAttribute("data-pictures");
   };
 
-  const near = new IntersectionObserver(
-    (seen) => seen.filter((one) => one.isIntersecting).forEach((one) => fetchPictures(one.target)),
-    { rootMargin: "600px 0px" },
-  );
-  explorers.forEach((explorer) => near.observe(explorer));
-  addEventListener(
-    "keydown",
-    () => explorers.forEach((explorer) => explorer.dataset.pictures && fetchPictures(explorer)),
-    { once: true },
-  );
+  const watch = (margin) => {
+    observer?.disconnect();
+    observer = new IntersectionObserver(
+      (seen) => seen.filter((one) => one.isIntersecting).forEach((one) => fetchPictures(one.target)),
+      { rootMargin: `${margin}px 0px` },
+    );
+    waiting.forEach((explorer) => observer.observe(explorer));
+  };
+  watch(0);
+  const awake = new AbortController();
+  for (const sign of ["scroll", "pointermove", "pointerdown"]) {
+    const near = () => (awake.abort(), watch(600));
+    addEventListener(sign, near, { passive: true, signal: awake.signal });
+  }
+  addEventListener("keydown", () => waiting.forEach(fetchPictures), { once: true });
 });

@@ -165,6 +165,24 @@ def test_default_picture_stays(visit, widget_page, without):
             assert control.is_disabled() and (control.is_visible() == (without != "javascript"))
 
 
+def test_pictures_come_with_the_reader(visit):
+    """Not before somebody moves; then before their explorer is in the window; by keyboard, all of them."""
+    tour = visit(PHONE)
+    page = tour.page
+    page.goto(tour.url + "book/batch-norm.html", wait_until="load")
+    last = page.locator(".nc-explore").last
+    alive = "e => 'alive' in e.dataset"
+    page.wait_for_timeout(300)
+    assert not last.evaluate(alive)
+    last.evaluate("e => scrollTo({top: e.getBoundingClientRect().top - innerHeight - 300, behavior: 'instant'})")
+    page.wait_for_function(alive, arg=last.element_handle(), timeout=5_000)
+    assert last.evaluate("e => e.getBoundingClientRect().top - innerHeight") > 0
+    page.reload(wait_until="load")
+    page.evaluate("scrollTo(0, 0)")
+    page.keyboard.press("Shift")
+    page.wait_for_function("() => [...document.querySelectorAll('.nc-explore')].every(e => 'alive' in e.dataset)")
+
+
 def test_opened_as_a_file(visit, site, widget_page):
     """By double click, from an unpacked copy: the dials move, and nothing is asked of any server."""
     tour = visit()
