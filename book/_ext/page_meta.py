@@ -24,8 +24,7 @@ CARD = "_static/card.png"
 LONGEST = 160  # characters of a description that search engines show
 MADE = {  # pages that Sphinx makes and gives no title in time
     "search": ("Search", "Search the Normcore book: words, symbols such as γ, functions of the package."),
-    "genindex": ("Index", "Every term and function of the Normcore book, in the order of the alphabet."),
-    "py-modindex": ("Python modules", "The modules of the package normcore, and where the book documents them."),
+    "genindex": ("Index", "Every term and function of the Normcore book, from A to Z."),
 }
 NOT_FOUND = """<h1>No such page</h1>
 <p>This book has no page at this address. It may have moved, or the address has a slip in it.</p>

@@ -61,7 +61,7 @@ def test_a_lost_reader_gets_the_styles_at_any_depth():
     assert '<base href="/book/">' in said and 'name="robots" content="noindex"' in said
 
 
-@pytest.mark.parametrize("page", ["search", "genindex", "py-modindex"])
+@pytest.mark.parametrize("page", ["search", "genindex"])
 def test_pages_made_by_sphinx_have_words_of_their_own(page):
     said = tags(page, "", title=None)
     assert f'property="og:title" content="{page_meta.MADE[page][0]}"' in said
