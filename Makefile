@@ -53,7 +53,7 @@ lab: book  ## JupyterLab on your own copies of the chapters, in lab/
 	$(BIN)/jupyter lab lab
 
 edit: env  ## JupyterLab on the chapters' sources: opened as notebooks, saved as text
-	$(BIN)/jupyter lab --LabApp.app_settings_dir=tools/edit book
+	$(BIN)/jupyter lab --config=tools/edit/jupyter_lab_config.py book
 
 zip: site  ## the whole site as one file, dist/normcore-site.zip, that opens without a server
 	$(BIN)/python -c "import shutil; shutil.make_archive('dist/normcore-site', 'zip', '_build', 'html')"
