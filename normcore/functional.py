@@ -32,7 +32,7 @@ class Cache(NamedTuple):
 
 
 def _sum(*factors: Array) -> Array:
-    """Sum of an array, or of a product, per channel: short stretches in x's dtype, their sums in float64."""
+    """Sum per channel of an array or a product; float64 beyond short stretches, so rounding does not grow with size."""
     n, channels, length = factors[0].shape
     rows = all(a.strides[2] == a.itemsize for a in factors)
     stretch = min(length, 256 if rows else 32)  # a contiguous row is summed in several lanes at once

@@ -12,6 +12,7 @@ from matplotlib.path import Path
 
 from normcore.figures.style import BLUE, GRAY, INK, ORANGE, Figure, figure, picture, picture_only
 from normcore.functional import moments
+from normcore.report import grouped
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -122,7 +123,7 @@ def draw_box(x: Array, layer: str, sample: int, channel: int) -> Figure:
     ax.text(*_corner(shape, n - 1, 0, h / 2 + 0.2, w + 0.45), "↙ H", ha="left", va="center")
     mean, var = map_moments(x, layer)
     used = int(mask.sum())
-    here = f"{mean[sample, channel]:.2f}".replace("-", "−")
+    here = grouped(mean[sample, channel], 2)
     return fig.describe(
         f"{n} samples side by side, each a box of {c} sheets, one for each channel, with {h} by {w} cells. Outlined "
         f"is the map of sample {sample}, channel {channel}. Filled are the cells that are averaged for it: "

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from normcore.figures.instance_norm import show, visible
 from normcore.figures.style import GRAY, GREEN, INK, ORANGE, Figure, figure, picture, picture_only, scientific
 from normcore.functional import batch_norm, instance_norm
-from normcore.report import interval
+from normcore.report import grouped, interval
 
 Array = npt.NDArray[np.float64]
 
@@ -29,7 +29,7 @@ def draw_company(photo: Array, others: Mapping[str, Array], company: str) -> Fig
     alone = instance_norm(photo[None])[0][0]
     away = float(np.sqrt(np.mean((y[0] - alone) ** 2)))
     mean = round(float(y[0].mean()), 2) + 0.0  # never "−0.00"
-    said = f"{mean:.2f}".replace("-", "−")
+    said = grouped(mean, 2)
     fig, axes = figure(3.1, 2, 2)
     for ax in axes.flat:
         picture_only(ax)
@@ -123,7 +123,7 @@ def draw_values(batch: Array, names: tuple[str, ...] = ("before", "instance norm
     axes[0].set_ylabel("image")
     axes[1].set_xlabel("mean ± standard deviation of its values")
     after = versions[2]
-    low, high = (f"{m:.1f}".replace("-", "−") for m in (after.mean((1, 2, 3)).min(), after.mean((1, 2, 3)).max()))
+    low, high = (grouped(m, 1) for m in (after.mean((1, 2, 3)).min(), after.mean((1, 2, 3)).max()))
     return fig.describe(
         f"Mean and standard deviation of {len(batch)} images. Before: all different. After instance norm: every "
         "image has mean 0 and standard deviation 1. After batch norm: the images together have mean 0 and standard "

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, scientific
+from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, plain_ticks, scientific
 from normcore.report import interval
 from normcore.sweep import NORMS, Results
 
@@ -168,13 +166,6 @@ def fraction(rate: float) -> str:
     ('1/64', '4')
     """
     return f"1/{round(1 / rate)}" if rate < 1 else f"{rate:g}"
-
-
-def plain_ticks(axis: Axis, steps: Sequence[int] = (1, 2, 5)) -> None:
-    """Ordinary numbers along a logarithmic axis: 20, 50, 100 and not 2×10¹."""
-    axis.set_major_locator(LogLocator(subs=[float(s) for s in steps]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_locator(NullLocator())
 
 
 def _band(ax: Axes, x: npt.NDArray[np.generic], y: Array, color: str, line: str, name: str, marker: str = "") -> None:

@@ -6,9 +6,20 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 
-from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PINK, Figure, figure, picture, picture_only
+from normcore.figures.style import (
+    BLUE,
+    GRAY,
+    GREEN,
+    INK,
+    ORANGE,
+    PINK,
+    Figure,
+    figure,
+    picture,
+    picture_only,
+    plain_ticks,
+)  # fmt: skip
 from normcore.report import interval
 
 Array = npt.NDArray[np.float64]
@@ -121,7 +132,8 @@ def draw_law(
         ax.loglog(sizes, measured[name], "o", color=BLUE, label="measured")
         ax.set(title=name, xlabel="images in the batch")
         ax.set_xticks(sizes[::2], [f"{s:.0f}" for s in sizes[::2]])
-        _plain_ticks(ax)
+        ax.minorticks_off()
+        plain_ticks(ax.yaxis)
     np.atleast_1d(axes)[0].set_ylabel("spread of the batch mean")
     handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper center", ncols=3, columnspacing=1, handlelength=1.2)
@@ -133,14 +145,6 @@ def draw_law(
         f"root. The measured points lie on the law that counts images. {ratios}.",
         ratios,
     )
-
-
-def _plain_ticks(ax: Axes, factor: float = 1) -> None:
-    """Label a logarithmic y axis at 1, 2, 5, 10, …, in plain figures, multiplied by the factor."""
-    low, high = ax.get_ylim()
-    ticks = [t for t in np.outer(10.0 ** np.arange(-6, 7), [1, 2, 5]).ravel() if low <= t <= high]
-    ax.set_yticks(ticks, [f"{factor * t:g}" for t in ticks])
-    ax.minorticks_off()
 
 
 @picture
@@ -212,7 +216,8 @@ def draw_noise(sizes: Array, noise: Mapping[str, Array]) -> Figure:
     ax.loglog(sizes, guide, ":", color=INK, linewidth=1.2, label="1/√N")
     ax.set(xlabel="images in the batch", ylabel="noise (% of the size)")
     ax.set_xticks(sizes, [f"{s:.0f}" for s in sizes])
-    _plain_ticks(ax, 100)
+    ax.minorticks_off()
+    plain_ticks(ax.yaxis, factor=100)
     ax.legend()
     said = "; ".join(
         f"{name}: {100 * v[0].mean():.0f}% at {sizes[0]:.0f} images, {100 * v[-1].mean():.1f}% at {sizes[-1]:.0f}"

@@ -12,7 +12,7 @@ import hashlib
 import html
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
 
 import cycler
@@ -20,6 +20,8 @@ import matplotlib
 import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from normcore.report import grouped
 
@@ -113,6 +115,13 @@ def picture(draw: Callable[P, Figure]) -> Callable[P, Figure]:
         return drawn
 
     return styled
+
+
+def plain_ticks(axis: Axis, steps: Sequence[int] = (1, 2, 5), factor: float = 1) -> None:
+    """Ordinary numbers along a logarithmic axis: 20, 50, 100 and not 2×10¹; a factor of 100 makes them percent."""
+    axis.set_major_locator(LogLocator(subs=[float(s) for s in steps]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{factor * value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def scientific(value: float, digits: int = 2) -> str:
