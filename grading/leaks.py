@@ -53,7 +53,7 @@ def secret_lines(student: bool, root: Path = GRADING.parent, sources: Path | Non
                 _add(found, line, chapter.name)
         else:
             public += squeeze(text)  # what a chapter says in public is no secret of an assignment
-    package = "".join(p.read_text(encoding="utf-8") for p in sorted((root / "normcore").rglob("*.py")))
+    package = "".join(p.read_text(encoding="utf-8") for name in ("normcore", "normbook") for p in sorted((root / name).rglob("*.py")))
     public += squeeze(package)
     return {key: where for key, where in found.items() if key not in public}
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 from . import functional, layers, relatives, statistics
 from .functional import (
     Cache,
@@ -39,12 +36,3 @@ __all__ = [
     "relatives",
     "statistics",
 ]
-
-_LATER = ("autograd", "data", "explore", "figures", "progress", "report")  # these need more than NumPy
-
-
-def __getattr__(name: str) -> Any:
-    """Import the parts that need torch, Matplotlib or a notebook when they are first asked for."""
-    if name in _LATER:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from normcore.data import digits, patches, photo, used_cars
+from normbook.data import digits, patches, photo, used_cars
 
 
 def test_cars_follow_their_formula():

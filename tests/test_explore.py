@@ -3,8 +3,8 @@ import functools
 import ipywidgets
 import pytest
 
-from normcore.explore import MOST_PICTURES, explore
-from normcore.figures.style import figure, picture
+from normbook.explore import MOST_PICTURES, explore
+from normbook.figures.style import figure, picture
 
 
 @picture

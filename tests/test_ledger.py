@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import yaml
 
-from normcore.report import CLAIMS
+from normbook.report import CLAIMS
 
 ROOT = Path(__file__).parent.parent
 SPEC = importlib.util.spec_from_file_location("ledger", ROOT / "book/_ext/ledger.py")
@@ -148,7 +148,7 @@ def test_it_reads_what_a_chapter_that_runs_in_the_build_glues(book):
     (book / "one.md").write_text(
         "---\njupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\n"
         "kernelspec:\n  name: python3\n  display_name: Python 3\n---\n\n# Chapter one\n\n"
-        "```{code-cell} ipython3\nfrom normcore.report import verdict\n"
+        "```{code-cell} ipython3\nfrom normbook.report import verdict\n"
         'verdict(1, "holds", "", "it\'s 12 ± 3")\nverdict(3, "holds", "", "12", label="a")\n```\n'
     )
     (book / "claims.yml").write_text(CLAIM_LIST.replace(", two: b", ""))

@@ -2,7 +2,7 @@ import subprocess
 
 import pytest
 
-from normcore import measure
+from normbook import measure
 
 torch = pytest.importorskip("torch")
 MAP = 16 * 8 * 8 * 4  # bytes of one image's 16 channels of 8×8

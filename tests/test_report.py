@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from normcore import report
-from normcore.report import interval, spread, table, verdict
+from normbook import report
+from normbook.report import interval, spread, table, verdict
 
 
 @pytest.mark.parametrize("count, t", [(2, 12.7062), (5, 2.7764), (31, 2.0423), (41, 2.0211), (201, 1.9719)])

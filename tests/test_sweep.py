@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from normcore import sweep
-from normcore.sweep import BOOK, FULL, NORMS, Plan, Results
+from normbook import sweep
+from normbook.sweep import BOOK, FULL, NORMS, Plan, Results
 
 torch = pytest.importorskip("torch")
 

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ["normcore", "tests", "README.md", "LICENSE", "pyproject.toml"]
+SOURCES = ["normcore", "normbook", "tests", "README.md", "LICENSE", "pyproject.toml"]
 ALONE = ["test_errors.py", "test_statistics.py", "test_properties.py"]
 WITH_TORCH = ["test_functional.py", "test_layers.py", "test_autograd.py"]
 

@@ -17,7 +17,7 @@ FILES = ["data/digits.csv.gz", "descr/digits.rst", "images/china.jpg", "images/f
 def main(out):
     datasets = Path(find_spec("sklearn").submodule_search_locations[0]) / "datasets"
     for name in FILES:  # two of them say where the data come from and under which terms
-        target = ROOT / "normcore" / "_data" / name
+        target = ROOT / "normbook" / "_data" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(datasets / name, target)
     for old in out.glob("normcore-*.whl"):

@@ -1,6 +1,6 @@
 """The dials of a published page: a hundred lines instead of the widget manager.
 
-`normcore.explore` makes ipywidgets, which need a kernel or 0.9 MB (compressed) of widget manager to stand in a page.
+`normbook.explore` makes ipywidgets, which need a kernel or 0.9 MB (compressed) of widget manager to stand in a page.
 All that its dials do is choose a picture, so a page gets native controls (a slider is an `<input type="range">`), the
 default picture in the text, and the others in a file that loads when somebody comes near.  `dials.js` links them.
 The notebooks keep the ipywidgets; a page with any other widget keeps the manager.

@@ -1,6 +1,6 @@
 """The ledger of claims: one table, filled by what the chapters measured in this very build.
 
-A chapter answers a claim with ``normcore.report.verdict``, which glues the answer under the key ``claim-01`` (or
+A chapter answers a claim with ``normbook.report.verdict``, which glues the answer under the key ``claim-01`` (or
 ``claim-03a``, where two chapters answer).  ``{ledger}`` draws all of them, in the order of ``claims.yml``:
 
     - claim: 3

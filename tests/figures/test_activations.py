@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from normcore.figures.activations import draw_depth, draw_difference, draw_growth, draw_spread, name
+from normbook.figures.activations import draw_depth, draw_difference, draw_growth, draw_spread, name
 
 GAINS = (1 / np.sqrt(3), np.sqrt(2), 2.0)
 

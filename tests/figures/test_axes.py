@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from normcore import batch_norm, instance_norm
-from normcore.figures.axes import (
+from normbook.figures.axes import (
     altered,
     averaged,
     draw_box,
@@ -12,6 +11,7 @@ from normcore.figures.axes import (
     map_moments,
     normalized,
 )
+from normcore import batch_norm, instance_norm
 
 SHAPE = (3, 4, 3, 3)
 CELLS = {  # written down once more by hand: what the picture has to find out by itself

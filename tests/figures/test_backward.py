@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from normcore import batch_norm
-from normcore.figures.backward import (
+from normbook.figures.backward import (
     draw_blocks,
     draw_geometry,
     draw_paths,
@@ -14,6 +13,7 @@ from normcore.figures.backward import (
     three_paths,
     three_values,
 )
+from normcore import batch_norm
 
 
 def test_the_three_paths_add_up_to_the_measured_slope():

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from normcore import batch_norm, instance_norm
-from normcore.figures.batch_norm import (
+from normbook.figures.batch_norm import (
     draw_company,
     draw_distance,
     draw_identity,
     draw_values,
     identity_pair,
 )
+from normcore import batch_norm, instance_norm
 
 
 @pytest.fixture

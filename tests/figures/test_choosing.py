@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from normcore.figures.choosing import draw_groups
+from normbook.figures.choosing import draw_groups
 
 X = np.abs(np.random.default_rng(0).standard_normal((1, 16, 6, 6))) * np.linspace(0.5, 3, 16).reshape(1, 16, 1, 1)
 

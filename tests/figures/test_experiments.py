@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from normcore.figures.experiments import (
+from normbook.figures.experiments import (
     IMAGENET,
     draw_by_batch_size,
     draw_curves,
@@ -9,7 +9,7 @@ from normcore.figures.experiments import (
     draw_errors,
     draw_rates,
 )
-from normcore.sweep import Plan, Results
+from normbook.sweep import Plan, Results
 
 RATES = (0.125, 0.25, 0.5, 1.0)
 SIZES = (2, 16)

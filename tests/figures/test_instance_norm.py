@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from normcore import instance_norm
-from normcore.data import photo
-from normcore.figures.instance_norm import (
+from normbook.data import photo
+from normbook.figures.instance_norm import (
     change,
     disagreeing,
     draw_contrasts,
@@ -12,6 +11,7 @@ from normcore.figures.instance_norm import (
     draw_patches,
     draw_photo,
 )
+from normcore import instance_norm
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from normcore.figures.memory import MIB, draw_accumulation, draw_agreement, draw_memory, draw_time
+from normbook.figures.memory import MIB, draw_accumulation, draw_agreement, draw_memory, draw_time
 
 
 def test_memory_lines_have_the_measured_slopes():

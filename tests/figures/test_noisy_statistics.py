@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from normcore.figures.noisy_statistics import (
+from normbook.figures.noisy_statistics import (
     batch_statistics,
     draw_company,
     draw_effective,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from normcore import BatchNorm
-from normcore.figures.running_averages import (
+from normbook.figures.running_averages import (
     draw_accuracies,
     draw_average,
     draw_bessel,
@@ -15,6 +14,7 @@ from normcore.figures.running_averages import (
     draw_tradeoff,
     running_average_errors,
 )
+from normcore import BatchNorm
 
 NOISE = 0.5 * np.random.default_rng(1).normal(size=1000)
 

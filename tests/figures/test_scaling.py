@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from normcore.data import used_cars
-from normcore.figures.scaling import draw_cars, draw_descent, draw_errors, draw_limits
+from normbook.data import used_cars
+from normbook.figures.scaling import draw_cars, draw_descent, draw_errors, draw_limits
 
 CARS = used_cars()
 

@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from normcore.figures import style
-from normcore.figures.style import COLORS, INK, figure, picture, scientific
+from normbook.figures import style
+from normbook.figures.style import COLORS, INK, figure, picture, scientific
 
 
 @picture

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, plain_ticks, scientific
-from normcore.report import interval
-from normcore.sweep import NORMS, Results
+from normbook.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, plain_ticks, scientific
+from normbook.report import interval
+from normbook.sweep import NORMS, Results
 
 Array = npt.NDArray[np.float64]
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from normcore.figures.instance_norm import show, visible
-from normcore.figures.style import GRAY, GREEN, INK, ORANGE, Figure, figure, picture, picture_only, scientific
+from normbook.figures.instance_norm import show, visible
+from normbook.figures.style import GRAY, GREEN, INK, ORANGE, Figure, figure, picture, picture_only, scientific
+from normbook.report import grouped, interval
 from normcore.functional import batch_norm, instance_norm
-from normcore.report import grouped, interval
 
 Array = npt.NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from normcore.figures.style import BLUE, GRAY, ORANGE, Figure, figure, picture
+from normbook.figures.style import BLUE, GRAY, ORANGE, Figure, figure, picture
 from normcore.relatives import group_norm
 
 Array = npt.NDArray[np.float64]

@@ -10,7 +10,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from normcore.progress import progress
+from normbook.progress import progress
 
 MOST_PICTURES = 120  # every picture travels with the page
 
@@ -22,7 +22,7 @@ def explore(draw: Callable[..., Any], *, start: dict[str, Any] | None = None, **
     ----------
     draw
         A function that returns a figure which can show itself as HTML and has an alternative text ``alt``: any
-        ``draw_*`` function of ``normcore.figures``.  It is called once for every combination of the choices.
+        ``draw_*`` function of ``normbook.figures``.  It is called once for every combination of the choices.
     start
         Where the dials stand at first, ``{argument: value}``.  A dial not named here starts at its first value.
     **choices
@@ -43,7 +43,7 @@ def explore(draw: Callable[..., Any], *, start: dict[str, Any] | None = None, **
 
     Examples
     --------
-    >>> from normcore.figures.style import figure, picture
+    >>> from normbook.figures.style import figure, picture
     >>> @picture
     ... def draw_line(slope):
     ...     fig, axes = figure()
@@ -143,7 +143,7 @@ def _show(draw: Callable[..., Any], chosen: dict[str, Any]) -> str:
     if not alt.strip() or not hasattr(drawn, "_repr_html_"):
         raise ValueError(
             f"{name}({', '.join(f'{k}={v!r}' for k, v in chosen.items())}) returned {type(drawn).__name__} without an "
-            "alternative text: use normcore.figures.style.figure() and end with figure.describe(alt=..., numbers=...)"
+            "alternative text: use normbook.figures.style.figure() and end with figure.describe(alt=..., numbers=...)"
         )
     shown: str = drawn._repr_html_()
     if html.escape(alt) not in shown:

@@ -4,7 +4,7 @@ Many small networks train side by side as *one* network: ``count`` networks of `
 ``count * width`` channels whose convolutions have ``count`` groups.  Groups never mix, and both norms keep the channels
 apart anyway, so network k of such a bank is the network that would have trained alone (a test compares the two).
 
-Needs torch to train, only NumPy to read results.  ``python -m normcore.sweep`` runs the full sweep, prints its tables.
+Needs torch to train, only NumPy to read results.  ``python -m normbook.sweep`` runs the full sweep, prints its tables.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from normcore.data import digits
-from normcore.progress import progress
+from normbook.data import digits
+from normbook.progress import progress
 
 if TYPE_CHECKING:
     import torch
@@ -356,9 +356,9 @@ def _quiet_worker() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a plan without the cache, keep the results there, and print the tables."""
-    from normcore.report import spread
+    from normbook.report import spread
 
-    parser = argparse.ArgumentParser(prog="python -m normcore.sweep", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m normbook.sweep", description=main.__doc__)
     parser.add_argument("--plan", choices=["full", "book"], default="full")
     plan = {"full": FULL, "book": BOOK}[parser.parse_args(arguments).plan]
     (CACHE / f"{key(plan)}.npz").unlink(missing_ok=True)

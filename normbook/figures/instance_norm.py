@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, picture_only, scientific
+from normbook.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, picture_only, scientific
 from normcore.functional import instance_norm
 
 Array = npt.NDArray[np.float64]

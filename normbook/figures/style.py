@@ -23,7 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from normcore.report import grouped
+from normbook.report import grouped
 
 WIDTH = 4.8  # inches: at this width ten-point letters are still readable on a phone
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, plain_ticks, scientific
+from normbook.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, plain_ticks, scientific
 
 Array = npt.NDArray[np.float64]
 

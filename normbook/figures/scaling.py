@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from normcore.data import Cars
-from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, scientific
-from normcore.report import grouped, interval
+from normbook.data import Cars
+from normbook.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, scientific
+from normbook.report import grouped, interval
 
 Array = npt.NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from normcore.figures.style import (
+from normbook.figures.style import (
     BLUE,
     GRAY,
     GREEN,
@@ -20,7 +20,7 @@ from normcore.figures.style import (
     picture_only,
     plain_ticks,
 )  # fmt: skip
-from normcore.report import interval
+from normbook.report import interval
 
 Array = npt.NDArray[np.float64]
 

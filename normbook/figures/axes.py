@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
-from normcore.figures.style import BLUE, GRAY, INK, ORANGE, Figure, figure, picture, picture_only
+from normbook.figures.style import BLUE, GRAY, INK, ORANGE, Figure, figure, picture, picture_only
+from normbook.report import grouped
 from normcore.functional import moments
-from normcore.report import grouped
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

@@ -1,6 +1,6 @@
 """Pictures of the chapter ``style``: what the mean and the standard deviation of each channel carry.
 
-Not named ``style`` like its chapter: :mod:`normcore.figures.style` is how every picture of the book looks.
+Not named ``style`` like its chapter: :mod:`normbook.figures.style` is how every picture of the book looks.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from normcore.figures.instance_norm import CHANNELS, show
-from normcore.figures.style import BLUE, GRAY, INK, Figure, figure, picture
+from normbook.figures.instance_norm import CHANNELS, show
+from normbook.figures.style import BLUE, GRAY, INK, Figure, figure, picture
 
 Array = npt.NDArray[np.float64]
 

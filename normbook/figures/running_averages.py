@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from normbook.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PINK, Figure, figure, picture, picture_only
+from normbook.report import interval
 from normcore import BatchNorm, InstanceNorm
-from normcore.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PINK, Figure, figure, picture, picture_only
-from normcore.report import interval
 from normcore.statistics import exponential_average, exponential_weights
 
 Array = npt.NDArray[np.float64]
