@@ -29,7 +29,7 @@ test: book  ## every test; those of the site need Chromium or Chrome
 	$(BIN)/pytest -n 2 -rs
 
 sweep: env  ## the full comparison of the chapter `experiments`, trained anew (tens of minutes)
-	$(BIN)/python -m normbook.sweep
+	$(BIN)/python -m normbook.experiments.sweep
 
 .PHONY: help env lock book sweep test
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 GRADING = Path(__file__).resolve().parent
-sys.path[:0] = [str(GRADING), str(GRADING.parent / "book" / "_ext")]
+sys.path[:0] = [str(GRADING), str(GRADING.parent / "book")]
 
 import assignments  # noqa: E402
 
@@ -43,7 +43,7 @@ def secret_lines(student: bool, root: Path = GRADING.parent, sources: Path | Non
         for line in assignments.secrets(notebook):
             _add(found, line, source.name)
     chapters = [root / "index.md", *sorted((root / "book").glob("*.md"))]
-    from editions import solutions, split
+    from normext.editions import solutions, split
 
     for chapter in (c for c in chapters if c.exists()):
         text = chapter.read_text(encoding="utf-8")
@@ -53,7 +53,8 @@ def secret_lines(student: bool, root: Path = GRADING.parent, sources: Path | Non
                 _add(found, line, chapter.name)
         else:
             public += squeeze(text)  # what a chapter says in public is no secret of an assignment
-    package = "".join(p.read_text(encoding="utf-8") for name in ("normcore", "normbook") for p in sorted((root / name).rglob("*.py")))
+    modules = (path for name in ("normcore", "normbook") for path in sorted((root / name).rglob("*.py")))
+    package = "".join(path.read_text(encoding="utf-8") for path in modules)
     public += squeeze(package)
     return {key: where for key, where in found.items() if key not in public}
 

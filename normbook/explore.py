@@ -43,7 +43,7 @@ def explore(draw: Callable[..., Any], *, start: dict[str, Any] | None = None, **
 
     Examples
     --------
-    >>> from normbook.figures.style import figure, picture
+    >>> from normbook.style import figure, picture
     >>> @picture
     ... def draw_line(slope):
     ...     fig, axes = figure()
@@ -143,7 +143,7 @@ def _show(draw: Callable[..., Any], chosen: dict[str, Any]) -> str:
     if not alt.strip() or not hasattr(drawn, "_repr_html_"):
         raise ValueError(
             f"{name}({', '.join(f'{k}={v!r}' for k, v in chosen.items())}) returned {type(drawn).__name__} without an "
-            "alternative text: use normbook.figures.style.figure() and end with figure.describe(alt=..., numbers=...)"
+            "alternative text: use normbook.style.figure() and end with figure.describe(alt=..., numbers=...)"
         )
     shown: str = drawn._repr_html_()
     if html.escape(alt) not in shown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import functional, layers, relatives, statistics
+from . import functional, grouped, layers, statistics
 from .functional import (
     Cache,
     batch_norm,
@@ -12,8 +12,8 @@ from .functional import (
     instance_norm_backward,
     moments,
 )
+from .grouped import group_norm, group_norm_backward, layer_norm, layer_norm_backward
 from .layers import BatchNorm, InstanceNorm
-from .relatives import group_norm, group_norm_backward, layer_norm, layer_norm_backward
 
 __version__ = "1.0.0"
 
@@ -27,12 +27,12 @@ __all__ = [
     "functional",
     "group_norm",
     "group_norm_backward",
+    "grouped",
     "instance_norm",
     "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
     "layers",
     "moments",
-    "relatives",
     "statistics",
 ]

@@ -24,11 +24,11 @@ def main() -> int:
     if not names:
         shutil.rmtree(WORK, ignore_errors=True)
     (WORK / "tests").mkdir(parents=True, exist_ok=True)
-    unneeded = shutil.ignore_patterns("figures", "__pycache__")
+    unneeded = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "normcore", WORK / "normcore", ignore=unneeded, dirs_exist_ok=True)
     shutil.copy(ROOT / "tests" / "conftest.py", WORK / "tests")
     for name in TESTS:
-        shutil.copy(ROOT / "tests" / f"test_{name}.py", WORK / "tests")
+        shutil.copy(ROOT / "tests" / "normcore" / f"test_{name}.py", WORK / "tests")
     lines = [
         "[mutmut]",
         "source_paths=normcore",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from normbook.figures.style import (
+from normbook.style import (
     BLUE,
     GRAY,
     GREEN,

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
-from normbook.figures.style import BLUE, GRAY, INK, ORANGE, Figure, figure, picture, picture_only
 from normbook.report import grouped
+from normbook.style import BLUE, GRAY, INK, ORANGE, Figure, figure, picture, picture_only
 from normcore.functional import moments
 
 Array = npt.NDArray[np.float64]

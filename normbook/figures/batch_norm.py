@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from normbook.figures.instance_norm import show, visible
-from normbook.figures.style import GRAY, GREEN, INK, ORANGE, Figure, figure, picture, picture_only, scientific
+from normbook.drawing import show, visible
 from normbook.report import grouped, interval
+from normbook.style import GRAY, GREEN, INK, ORANGE, Figure, figure, picture, picture_only, scientific
 from normcore.functional import batch_norm, instance_norm
 
 Array = npt.NDArray[np.float64]

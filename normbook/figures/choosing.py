@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from normbook.figures.style import BLUE, GRAY, ORANGE, Figure, figure, picture
-from normcore.relatives import group_norm
+from normbook.style import BLUE, GRAY, ORANGE, Figure, figure, picture
+from normcore.grouped import group_norm
 
 Array = npt.NDArray[np.float64]
 

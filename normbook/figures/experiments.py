@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from normbook.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, plain_ticks, scientific
+from normbook.drawing import LOOKS
+from normbook.experiments.sweep import NORMS, Results
 from normbook.report import interval
-from normbook.sweep import NORMS, Results
+from normbook.style import BLUE, GREEN, INK, ORANGE, Figure, figure, picture, plain_ticks, scientific
 
 Array = npt.NDArray[np.float64]
 
-LOOKS = {"none": (GRAY, "s", ":"), "BN": (BLUE, "o", "-"), "IN": (ORANGE, "^", "--")}
 
 #: Wu & He (2018), tables 1 to 3: error in percent of ResNet-50 on ImageNet, by images a worker.
 IMAGENET_SIZES = (2, 4, 8, 16, 32)

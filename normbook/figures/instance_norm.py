@@ -4,43 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 
-from normbook.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, picture_only, scientific
+from normbook.drawing import draw_histogram, show, visible
+from normbook.style import BLUE, GRAY, INK, ORANGE, Figure, figure, picture, scientific
 from normcore.functional import instance_norm
 
 Array = npt.NDArray[np.float64]
 
-CHANNELS = (("red", ORANGE, "-"), ("green", GREEN, "--"), ("blue", BLUE, ":"))
-
-
 def change(photo: Array, contrast: float, brightness: float) -> Array:
     """The photo with its contrast multiplied, around middle gray, and its brightness raised; nothing is clipped."""
     return contrast * (photo - 0.5) + 0.5 + brightness
-
-
-def show(ax: Axes, image: Array, title: str = "") -> None:
-    """An image (3, H, W) or (1, H, W) with values in [0, 1]; what lies outside is clipped, as on every screen.
-
-    64 levels are enough for the eye and make the page a third lighter.
-    """
-    pixels = np.round(np.clip(image, 0, 1).transpose(1, 2, 0) * 63) / 63
-    # a gray image has one channel; "none" embeds it pixel by pixel, whatever size the page gives it
-    ax.imshow(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), interpolation="none")
-    ax.set_title(title)
-    picture_only(ax)
-
-
-def visible(x_hat: Array) -> Array:
-    """Normalized values for the eye: middle gray is 0, black is −2.5 and white is 2.5."""
-    return 0.5 + x_hat / 5
-
-
-def _histogram(ax: Axes, x: Array, low: float, high: float) -> None:
-    for channel, (name, color, line) in zip(x, CHANNELS, strict=True):
-        share, edges = np.histogram(channel, bins=48, range=(low, high))
-        ax.stairs(100 * share / channel.size, edges, color=color, linestyle=line, label=name, linewidth=1.3)
-    ax.set(xlim=(low, high), ylabel="% of pixels")
 
 
 @picture
@@ -56,8 +29,8 @@ def draw_photo(photo: Array, contrast: float, brightness: float, eps: float = 1e
     fig, axes = figure(3.5, 2, 2, width_ratios=(1.12, 1))
     show(axes[0, 0], x, "input")
     show(axes[1, 0], visible(x_hat), "normalized")
-    _histogram(axes[0, 1], x, -0.9, 1.9)
-    _histogram(axes[1, 1], x_hat, -3.2, 3.2)
+    draw_histogram(axes[0, 1], x, -0.9, 1.9)
+    draw_histogram(axes[1, 1], x_hat, -3.2, 3.2)
     axes[1, 1].set_xlabel("value")
     axes[1, 1].set_ylim(0, 18)
     axes[1, 1].legend(loc="upper left", handlelength=1.6, labelspacing=0.2)

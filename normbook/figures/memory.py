@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from normbook.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, plain_ticks, scientific
+from normbook.drawing import LOOKS
+from normbook.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, plain_ticks, scientific
 
 Array = npt.NDArray[np.float64]
 
 MIB = 2**20
-LOOKS = {"none": (GRAY, "s", ":"), "BN": (BLUE, "o", "-"), "IN": (ORANGE, "^", "--")}
 
 
 @picture

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from normbook.figures.style import (
+from normbook.report import interval
+from normbook.style import (
     BLUE,
     GRAY,
     GREEN,
@@ -20,7 +21,6 @@ from normbook.figures.style import (
     picture_only,
     plain_ticks,
 )  # fmt: skip
-from normbook.report import interval
 
 Array = npt.NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from normbook.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PINK, Figure, figure, picture, picture_only
 from normbook.report import interval
+from normbook.style import BLUE, GRAY, GREEN, INK, ORANGE, PINK, Figure, figure, picture, picture_only
 from normcore import BatchNorm, InstanceNorm
 from normcore.statistics import exponential_average, exponential_weights
 

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from normbook.data import Cars
-from normbook.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, scientific
 from normbook.report import grouped, interval
+from normbook.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, scientific
 
 Array = npt.NDArray[np.float64]
 

@@ -1,175 +1,115 @@
-"""One style for every picture of the book, and one way to put a picture on a page.
+"""Pictures of the chapter ``style``: what the mean and the standard deviation of each channel carry.
 
-A picture is drawn by a pure function ``draw_*(...) -> Figure``, decorated with :func:`picture`.  It shows itself as
-inline SVG: lines and letters take the color of the page's text (so it is legible in light mode, in dark mode and on
-paper), letters stay letters, and no picture leaves without saying in words what it shows.
+Not named ``style`` like its chapter: :mod:`normbook.style` is how every picture of the book looks.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import html
-import io
-import re
-from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec
+from collections.abc import Callable, Mapping, Sequence
 
-import cycler
-import matplotlib
-import matplotlib.figure
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+import numpy.typing as npt
 
-from normbook.report import grouped
+from normbook.drawing import CHANNELS, show
+from normbook.style import BLUE, GRAY, INK, Figure, figure, picture
 
-WIDTH = 4.8  # inches: at this width ten-point letters are still readable on a phone
-
-# Safe for color-blind readers, and each at least 3:1 against white and against the dark page (see the tests).
-BLUE, ORANGE, GREEN, PINK, GRAY = "#2a7fc4", "#cf5f0c", "#148a68", "#c0559a", "#7d7d7d"
-COLORS = (BLUE, ORANGE, GREEN, PINK, GRAY)
-INK = "#010203"  # stands for the color of the page's text; becomes `currentColor` in the SVG
-
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.titlesize": 10.5,
-    "axes.labelsize": 10,
-    "xtick.labelsize": 9.5,
-    "ytick.labelsize": 9.5,
-    "legend.fontsize": 9.5,
-    "legend.frameon": False,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "axes.titlecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "lines.linewidth": 2,
-    "lines.markersize": 6,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": INK,
-    "grid.alpha": 0.15,
-    "grid.linewidth": 0.6,
-    "axes.prop_cycle": cycler.cycler(color=COLORS),
-    "image.cmap": "cividis",
-    "mathtext.default": "regular",
-    "svg.fonttype": "none",
-    "svg.hashsalt": "normcore",
-}
-
-P = ParamSpec("P")
+Array = npt.NDArray[np.float64]
 
 
-class Figure(matplotlib.figure.Figure):
-    """A Matplotlib figure that says what it shows.
+def levels(a: Array, b: Array) -> float:
+    """Distance of the histograms of two channels with equally many pixels, in gray levels of 1/255.
 
-    ``alt`` describes the picture to somebody who cannot see it; ``numbers`` is the one line below it.
+    How far a pixel of one has to move on average until both have the same histogram (the Wasserstein-1 distance).
     """
-
-    alt = ""
-    numbers = ""
-
-    def describe(self, alt: str, numbers: str = "") -> Figure:
-        """Set the alternative text and the line of key numbers; returns the figure."""
-        self.alt, self.numbers = alt, numbers
-        return self
-
-    def to_svg(self) -> str:
-        """The picture as an ``<svg>`` element that can stand in a page, beside others."""
-        file = io.StringIO()
-        with matplotlib.rc_context(STYLE):
-            self.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-        return _inline(file.getvalue(), self.alt, self.get_figwidth())
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the picture, and its key numbers as the caption."""
-        caption = f"<figcaption>{html.escape(self.numbers)}</figcaption>" if self.numbers else ""
-        return f'<figure class="nc-figure">{self.to_svg()}{caption}</figure>'
+    if a.size != b.size:
+        raise ValueError(f"channels of {a.size} and {b.size} pixels: want equally many")
+    return float(255 * np.abs(np.sort(a, axis=None) - np.sort(b, axis=None)).mean())
 
 
-def figure(height: float = 3.2, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """A new figure of the book's width and its axes, as ``matplotlib.pyplot.subplots`` returns them, without pyplot."""
-    new = Figure(figsize=(WIDTH, height), layout="constrained")
-    return new, new.subplots(rows, columns, **options)
+@picture
+def draw_photos(photos: Mapping[str, Array]) -> Figure:
+    """The photos (3, H, W) side by side, with the mean of each channel."""
+    fig, axes = figure(1.75, columns=len(photos))
+    said = []
+    for ax, (name, image) in zip(axes, photos.items(), strict=True):
+        show(ax, image, name)
+        parts = (f"{c} {x.mean():.2f} ± {x.std():.2f}" for (c, _, _), x in zip(CHANNELS, image, strict=True))
+        said.append(f"{name}: {', '.join(parts)}")
+    return fig.describe(
+        "Two photos: a palace under a gray-blue sky, in even colors, and a flower before a dark background. "
+        f"Mean and standard deviation of their channels, {'; '.join(said)}.",
+        "mean ± standard deviation of the channels, " + "; ".join(said),
+    )
 
 
-def picture(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Decorate a ``draw_*`` function: it draws in the book's style and must describe its figure."""
+@picture
+def draw_mix(
+    photos: Mapping[str, Array], transfer: Callable[[Array, Array, float], Array], content: str, mix: float
+) -> Figure:
+    """One photo with the channel statistics of the other, and the histograms of its channels over the other's.
 
-    @functools.wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with matplotlib.rc_context(STYLE):
-            drawn = draw(*args, **kwargs)
-        if not drawn.alt.strip():
-            raise ValueError(
-                f"{draw.__name__} drew a figure without an alternative text: end with figure.describe(alt=...)"
-            )
-        return drawn
-
-    return styled
-
-
-def plain_ticks(axis: Axis, steps: Sequence[int] = (1, 2, 5), factor: float = 1) -> None:
-    """Ordinary numbers along a logarithmic axis: 20, 50, 100 and not 2×10¹; a factor of 100 makes them percent."""
-    axis.set_major_locator(LogLocator(subs=[float(s) for s in steps]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{factor * value:g}"))
-    axis.set_minor_locator(NullLocator())
-
-
-def scientific(value: float, digits: int = 2) -> str:
-    """A number as people write it: 1 500, 0.25, 4.8×10⁻¹⁰.
-
-    >>> scientific(6.24e8), scientific(1500), scientific(0.25)
-    ('6.2×10⁸', '1\\u202f500', '0.25')
+    ``transfer(content, style, mix)`` returns the result; ``content`` names one of the two photos.
     """
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        places = max(0, digits - 1 - int(np.floor(np.log10(abs(value))))) if value else 0
-        return grouped(value, places)
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
-
-
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def picture_only(axes: Axes) -> None:
-    """Leave nothing of the axes but what is drawn inside: for images and drawings."""
-    axes.set_axis_off()
-
-
-def _inline(svg: str, alt: str, width: float) -> str:
-    """Make a stand-alone SVG of Matplotlib an element of a page."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.S)
-    svg = re.sub(r' d="[^"]*"', lambda m: re.sub(r"(\.\d)\d+", r"\1", m[0]), svg)  # a tenth of a point is enough
-    svg = re.sub(r"(\.\d{3})\d+", r"\1", svg)
-    svg = svg.replace(INK, "currentColor")
-    svg = svg.replace("; font-family: 'DejaVu Sans'", "")  # the page's own typeface
-    svg = re.sub(
-        r' transform="rotate\(-0 [^"]*"|<style.*?</style>|<path d="[^"]*" style="fill: none"/>', "", svg, flags=re.S
+    (style,) = (name for name in photos if name != content)
+    result = transfer(photos[content], photos[style], mix)
+    fig, axes = figure(3.9, 2, 3, height_ratios=(1.6, 1), sharey="row")
+    grid = axes[0, 0].get_gridspec()
+    for ax in axes[0]:
+        ax.remove()
+    show(fig.add_subplot(grid[0, :]), result)
+    for ax, new, goal, (name, color, _) in zip(axes[1], result, photos[style], CHANNELS, strict=True):
+        for values, shade, line in ((goal, INK, ":"), (new, color, "-")):
+            share, edges = np.histogram(values, bins=30, range=(-0.5, 1.5))
+            label = f"the {style}" if line == ":" else "this picture"
+            ax.stairs(100 * share / values.size, edges, color=shade, linestyle=line, linewidth=1.3, label=label)
+        ax.set(xlabel=name, xlim=(-0.5, 1.5), xticks=(0, 1))
+    axes[1, 0].set_ylabel("% of pixels")
+    axes[1, 2].legend(loc="upper right", fontsize=8, handlelength=1.2)
+    means = ", ".join(f"{c} {x.mean():.2f}" for (c, _, _), x in zip(CHANNELS, result, strict=True))
+    away = np.mean([levels(x, y) for x, y in zip(result, photos[style], strict=True)])
+    off = 100 * np.mean((result < 0) | (result > 1))
+    said = f"mean {means}; histograms {away:.0f} levels from the {style}'s; {off:.0f}% of the values outside 0…1"
+    return fig.describe(
+        f"The {content} with {100 * mix:.0f}% of the channel statistics of the {style}. Below, the histogram of each "
+        f"of its channels over that of the {style}. {said}.",
+        said,
     )
-    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
-    svg = re.sub(r' id="([^"]*)"', lambda m: m[0] if m[1] in used else "", svg)
-    own = hashlib.sha256(svg.encode()).hexdigest()[
-        :8
-    ]  # the same name in two pictures would be one element for the page
-    svg = re.sub(r'(url\(#|href="#| id=")(?=[^)"]+)', rf"\g<1>{own}-", svg)
-    svg = re.sub(r"\s+", " ", svg)
-    for _ in range(3):
-        svg = re.sub(r"<(g|defs)> ?</\1> ?", "", svg)  # what is left of hidden parts
-    view = re.search(r'viewBox="[^"]*"', svg)
-    assert view is not None
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {view[0]} role="img" '
-        f'aria-label="{html.escape(alt)}" '
-        f'style="width:100%;max-width:{width * 96 * 1.15:.0f}px;height:auto;stroke-linejoin:round">'
+
+
+@picture
+def draw_distances(before: Array, after: Array) -> Figure:
+    """Histogram distances to the style, before and after the transfer; arrays (pairs of crops, 3)."""
+    fig, ax = figure(2.7)
+    place = np.arange(3)
+    said = []
+    for values, shift, marker, color, label in (
+        (before, -0.1, "o", GRAY, "before"),
+        (after, 0.1, "s", BLUE, "after mean and deviation were transferred"),
+    ):
+        for i in range(len(values)):
+            ax.plot(place + shift, values[i], marker, color=color, markersize=3, alpha=0.35)
+        ax.plot(place + shift, values.mean(0), marker, color=color, markersize=9, label=label)
+        said.append(f"{label} {values.mean():.0f} levels on average")
+    ax.set_xticks(place, [name for name, _, _ in CHANNELS])
+    ax.set(ylabel="distance of histograms\n(gray levels)", xlim=(-0.5, 2.5), ylim=(0, None))
+    fig.legend(loc="outside upper center", ncols=2)
+    return fig.describe(
+        f"Distance between the histograms of two crops, for each color channel; small marks are the {len(before)} "
+        f"pairs, large ones their means. The transfer makes it smaller, not zero: {'; '.join(said)}.",
+        "; ".join(said),
     )
-    return head + svg[svg.index(">") + 1 :].strip()
+
+
+@picture
+def draw_recognized(labels: Sequence[str], accuracy: Array, half: Array) -> Figure:
+    """How often the photo of a crop is recognized from channel statistics, with 95% intervals; arrays (labels,)."""
+    fig, ax = figure(2.6)
+    place = np.arange(len(labels))[::-1]
+    ax.axvline(0.5, color=INK, linewidth=1, linestyle=":")
+    ax.errorbar(accuracy, place, xerr=half, fmt="o", color=BLUE, capsize=3, markersize=8)
+    ax.set_yticks(place, labels)
+    ax.set(xlabel="crops assigned to the right photo", xlim=(0.4, 1), ylim=(-0.6, len(labels) - 0.4))
+    said = "; ".join(
+        f"{label.replace(chr(10), ' ')}: {a:.2f} ± {h:.2f}" for label, a, h in zip(labels, accuracy, half, strict=True)
+    )
+    return fig.describe(f"How often the photo that a crop comes from is recognized; chance is 0.5. {said}.", said)

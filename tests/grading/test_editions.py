@@ -12,11 +12,10 @@ from pathlib import Path
 import assignments
 import leaks
 import pytest
+from normext import editions
 from sphinx.errors import ExtensionError
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "book" / "_ext"))
-import editions  # noqa: E402
 
 CHAPTER = """---
 jupytext:
@@ -112,7 +111,7 @@ def build(folder, edition, chapter=CHAPTER):
                 "parse": {"myst_enable_extensions": ["colon_fence"]},
                 "sphinx": {
                     "extra_extensions": ["sphinx_exercise"],
-                    "local_extensions": {name: str(ROOT / "book" / "_ext") for name in ("notebooks", "editions")},
+                    "local_extensions": {f"normext.{name}": str(ROOT / "book") for name in ("notebooks", "editions")},
                     "config": {"exercise_style": "solution_follow_exercise"},
                 },
             }

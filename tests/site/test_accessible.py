@@ -4,13 +4,13 @@ AUDIT=full tries every page in all four views (`make audit`).  Otherwise each pa
 and dark on the phone.
 """
 
-import importlib.util
 import itertools
 import os
 import tarfile
 from pathlib import Path
 
 import pytest
+from normext import vendor
 
 ROOT = Path(__file__).parents[2]
 AXE = ("axe-core", "4.14.1", "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==")
@@ -31,9 +31,6 @@ if os.environ.get("AUDIT") == "full":
 @pytest.fixture(scope="module")
 def axe():
     """The program axe-core, from its npm package."""
-    spec = importlib.util.spec_from_file_location("vendor", ROOT / "book" / "_ext" / "vendor.py")
-    vendor = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(vendor)
     try:
         path = vendor.archive(*AXE, ROOT / ".cache" / "npm")
     except vendor.Unavailable as reason:

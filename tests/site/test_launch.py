@@ -1,27 +1,16 @@
 """Buttons of other services: there as soon as the repository has an address, and not before."""
 
-import importlib.util
 import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from normext import live
 
 ROOT = Path(__file__).parents[2]
-EXTENSIONS = ROOT / "book" / "_ext"
 REPOSITORY = "https://github.com/Someone/normcore"
 SERVICES = re.compile(r"mybinder\.org|colab\.research|codespaces\.new")
-
-
-@pytest.fixture
-def live(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXTENSIONS))
-    spec = importlib.util.spec_from_file_location("live", EXTENSIONS / "live.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.modules.pop("notebooks", None)
 
 
 def config(url, baseurl=""):
@@ -29,11 +18,11 @@ def config(url, baseurl=""):
 
 
 @pytest.mark.parametrize("url", ["", None, "https://example.org/somewhere"])
-def test_without_a_repository_there_are_none(live, url):
+def test_without_a_repository_there_are_none(url):
     assert live.services_for(live.repository(config(url)), "scaling.ipynb", None) == []
 
 
-def test_with_a_repository_each_opens_this_chapter(live):
+def test_with_a_repository_each_opens_this_chapter():
     links = live.services_for(live.repository(config(REPOSITORY + "/")), "scaling.ipynb", None)
     assert {one["text"]: one["url"] for one in links} == {
         "Binder": "https://mybinder.org/v2/gh/Someone/normcore/HEAD?urlpath=lab/tree/lab/scaling.ipynb",
@@ -42,7 +31,7 @@ def test_with_a_repository_each_opens_this_chapter(live):
     }
 
 
-def test_the_site_s_address_follows_from_the_repository(live):
+def test_the_site_s_address_follows_from_the_repository():
     derived = config(REPOSITORY)
     live.find_site(None, derived)
     assert derived.html_baseurl == "https://someone.github.io/normcore/"
@@ -51,7 +40,7 @@ def test_the_site_s_address_follows_from_the_repository(live):
     assert own.html_baseurl == "https://norms.example.org/"
 
 
-def test_downloads_install_from_the_repository_once_there_is_one(live):
+def test_downloads_install_from_the_repository_once_there_is_one():
     cell = sys.modules["notebooks"].setup_cell
     assert "git+" not in cell(config(""))
     assert f"'git+{REPOSITORY}'" in cell(config(REPOSITORY))

@@ -19,7 +19,7 @@ SOURCES = ROOT / "grading" / "sources"
 ASSIGNMENTS = [name for name in LIVE if (SOURCES / f"{name}.md").exists()]
 CHAPTERS = os.environ.get("CHAPTERS", "").split() or [name for name in LIVE if name not in ASSIGNMENTS]
 FIRST = CHAPTERS[0] if CHAPTERS else ""
-SAID_IN = ["book/_ext/live.py", "lite/status.js", "book/run.md"]
+SAID_IN = ["book/normext/live.py", "lite/status.js", "book/run.md"]
 
 pytestmark = pytest.mark.skipif(not os.environ.get("LIVE_TEST"), reason="takes minutes: `make live-test` runs these")
 

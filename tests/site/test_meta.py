@@ -1,6 +1,5 @@
 """What the site tells search engines and social networks: much once it has an address, nothing wrong before."""
 
-import importlib.util
 import re
 import struct
 import xml.etree.ElementTree as ET
@@ -8,11 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from normext import page_meta
 
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("page_meta", ROOT / "book" / "_ext" / "page_meta.py")
-page_meta = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(page_meta)
 ADDRESS = "https://norms.example.org/book/"
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from normext import notebooks
 
 ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("SITE", ROOT / "_build" / "html")).resolve()
@@ -22,7 +23,6 @@ def load(path):
     return module
 
 
-notebooks = load(ROOT / "book" / "_ext" / "notebooks.py")
 lab = load(ROOT / "tools" / "lab.py")
 
 BOOK = notebooks.Book(

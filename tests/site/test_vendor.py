@@ -1,19 +1,12 @@
 """Where the site's scripts come from, and what happens where they cannot be had."""
 
-import importlib
-import importlib.util
 import logging
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from normext import formulas, vendor
 from sphinx.errors import ExtensionError
-
-ROOT = Path(__file__).parents[2]
-spec = importlib.util.spec_from_file_location("vendor", ROOT / "book" / "_ext" / "vendor.py")
-vendor = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(vendor)
 
 
 def test_without_npm_the_pages_keep_their_cdn_and_one_line_says_so(tmp_path, monkeypatch, caplog):
@@ -29,8 +22,6 @@ def test_without_npm_the_pages_keep_their_cdn_and_one_line_says_so(tmp_path, mon
 
 
 def test_without_node_the_pages_typeset_their_own_formulas(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
-    formulas = importlib.import_module("formulas")
     monkeypatch.setattr(shutil, "which", lambda name: None)
     config = SimpleNamespace(html_math_renderer=None, html_static_path=[])
     app = SimpleNamespace(srcdir=tmp_path)

@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from normbook.figures import style
-from normbook.figures.style import COLORS, INK, figure, picture, scientific
+from normbook import style
+from normbook.style import COLORS, INK, figure, picture, scientific
 
 
 @picture

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from normbook import sweep
-from normbook.sweep import BOOK, FULL, NORMS, Plan, Results
+from normbook.experiments import sweep
+from normbook.experiments.sweep import BOOK, FULL, NORMS, Plan, Results
 
 torch = pytest.importorskip("torch")
 

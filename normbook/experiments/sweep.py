@@ -4,7 +4,8 @@ Many small networks train side by side as *one* network: ``count`` networks of `
 ``count * width`` channels whose convolutions have ``count`` groups.  Groups never mix, and both norms keep the channels
 apart anyway, so network k of such a bank is the network that would have trained alone (a test compares the two).
 
-Needs torch to train, only NumPy to read results.  ``python -m normbook.sweep`` runs the full sweep, prints its tables.
+Needs torch to train, only NumPy to read results.  ``python -m normbook.experiments.sweep`` runs the full sweep and
+prints its tables.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Array = npt.NDArray[np.float64]
 Norm = Literal["none", "BN", "IN"]
 NORMS: tuple[Norm, ...] = ("none", "BN", "IN")
 ROWS = 2560  # images times networks in one step: more no longer fit the processor's cache
-CACHE = Path(__file__).resolve().parent.parent / ".cache" / "sweep"
+CACHE = Path(__file__).resolve().parents[2] / ".cache" / "sweep"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -358,7 +359,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a plan without the cache, keep the results there, and print the tables."""
     from normbook.report import spread
 
-    parser = argparse.ArgumentParser(prog="python -m normbook.sweep", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m normbook.experiments.sweep", description=main.__doc__)
     parser.add_argument("--plan", choices=["full", "book"], default="full")
     plan = {"full": FULL, "book": BOOK}[parser.parse_args(arguments).plan]
     (CACHE / f"{key(plan)}.npz").unlink(missing_ok=True)

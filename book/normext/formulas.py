@@ -13,11 +13,12 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-import vendor
 from docutils import nodes
 from myst_parser.sphinx_ext.mathjax import html_visit_displaymath
 from sphinx.ext.mathjax import html_visit_math
 from sphinx.util import logging
+
+from normext import vendor
 
 log = logging.getLogger(__name__)
 

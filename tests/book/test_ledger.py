@@ -1,6 +1,5 @@
 """The ledger of claims: complete, or the build fails."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -10,13 +9,11 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from normext import ledger
 
 from normbook.report import CLAIMS
 
-ROOT = Path(__file__).parent.parent
-SPEC = importlib.util.spec_from_file_location("ledger", ROOT / "book/_ext/ledger.py")
-ledger = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(ledger)
+ROOT = Path(__file__).parents[2]
 
 CLAIM_LIST = """
 - claim: 1
@@ -56,7 +53,7 @@ def build(book):
 def book(tmp_path):
     """A book with a ledger and two chapters that answer everything."""
     (tmp_path / "conf.py").write_text(
-        f"import sys\nsys.path.insert(0, {str(ROOT / 'book/_ext')!r})\nextensions = ['myst_nb', 'ledger']\n"
+        f"import sys\nsys.path.insert(0, {str(ROOT / 'book')!r})\nextensions = ['myst_nb', 'normext.ledger']\n"
         f"nb_execution_mode = 'off'\nhtml_theme = 'basic'\nhtml_static_path = [{str(ROOT / 'book/_static')!r}]\n"
         "exclude_patterns = ['_build']\n"
     )

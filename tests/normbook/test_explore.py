@@ -4,7 +4,7 @@ import ipywidgets
 import pytest
 
 from normbook.explore import MOST_PICTURES, explore
-from normbook.figures.style import figure, picture
+from normbook.style import figure, picture
 
 
 @picture

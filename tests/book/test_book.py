@@ -9,7 +9,7 @@ import jupytext
 import pytest
 import yaml
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SITE = ROOT / "_build" / "html"
 PARTS = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
 CHAPTERS = [c["file"] for part in PARTS if part["caption"] != "Reference" for c in part["chapters"]]

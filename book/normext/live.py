@@ -11,7 +11,7 @@ import os
 import re
 from urllib.parse import quote
 
-from notebooks import chapters, repository
+from normext.notebooks import chapters, repository
 
 SIZE = "27 MB"  # what a browser downloads for a chapter, the first time; tests/site/test_live.py compares
 LABEL = "Run in your browser"

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from normbook.measure import child_environment
+from normbook.experiments.memory import child_environment
 
 Array = npt.NDArray[np.float64]
 
@@ -89,7 +89,7 @@ def in_processes(x: Array, dy: Array, gamma: Array, beta: Array, processes: int 
         environment = child_environment()
         if sys.platform.startswith("linux"):
             environment.setdefault("GLOO_SOCKET_IFNAME", "lo")  # this machine talks to itself, whatever its name
-        command = [sys.executable, "-m", "normbook.synchronized", name, str(processes), str(timeout)]
+        command = [sys.executable, "-m", "normbook.experiments.synchronized", name, str(processes), str(timeout)]
         running = [
             subprocess.Popen([*command, str(rank)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             for rank in range(processes)

@@ -481,7 +481,7 @@ def write(app, error):
             try:
                 made = notebook(source, book, **kind)
             except Unknown as unknown:
-                log.warning("notebook of this chapter: %s (see book/_ext/notebooks.py)", unknown, location=doc)
+                log.warning("notebook of this chapter: %s (see book/normext/notebooks.py)", unknown, location=doc)
                 break
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(made, "utf8")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from normbook.experiments.sweep import Plan, Results
 from normbook.figures.experiments import (
     IMAGENET,
     draw_by_batch_size,
@@ -9,7 +10,6 @@ from normbook.figures.experiments import (
     draw_errors,
     draw_rates,
 )
-from normbook.sweep import Plan, Results
 
 RATES = (0.125, 0.25, 0.5, 1.0)
 SIZES = (2, 16)

@@ -3,7 +3,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from normcore import batch_norm, batch_norm_backward, synchronized
+from normbook.experiments import synchronized
+from normcore import batch_norm, batch_norm_backward
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-TOOLS = Path(__file__).parents[1] / "tools"
+TOOLS = Path(__file__).parents[2] / "tools"
 WHEEL = "numpy-2-cp314-cp314-wasm32.whl"
 DATA = bytes(range(256))
 FLIPPED = DATA[:100] + bytes([DATA[100] ^ 1]) + DATA[101:]

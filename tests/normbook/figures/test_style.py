@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from normbook.data import photo
-from normbook.figures.style_transfer import draw_distances, draw_mix, draw_photos, draw_recognized, levels
+from normbook.figures.style import draw_distances, draw_mix, draw_photos, draw_recognized, levels
 
 PHOTOS = {"palace": photo("china", height=24), "flower": photo("flower", height=24)}
 POSITIONS = [(content, mix) for content in PHOTOS for mix in (0.0, 0.5, 1.0)]

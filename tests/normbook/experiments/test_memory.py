@@ -2,7 +2,7 @@ import subprocess
 
 import pytest
 
-from normbook import measure
+from normbook.experiments import memory
 
 torch = pytest.importorskip("torch")
 MAP = 16 * 8 * 8 * 4  # bytes of one image's 16 channels of 8×8
@@ -12,10 +12,10 @@ MAP = 16 * 8 * 8 * 4  # bytes of one image's 16 channels of 8×8
 def test_saved_bytes_are_those_of_the_formula(images):
     """Every block saves the ReLU's output, and with a norm also the norm's input; the first convolution saves x."""
     x = torch.zeros(images, 3, 8, 8)
-    none = measure.saved_bytes(measure.photo_network("none", depth=3), x)
+    none = memory.saved_bytes(memory.photo_network("none", depth=3), x)
     assert none.activations == images * (3 * MAP + 3 * 8 * 8 * 4)
     assert none.weights == 4 * (16 * 3 * 9 + 2 * 16 * 16 * 9)
-    batch = measure.saved_bytes(measure.photo_network("BN", depth=3), x)
+    batch = memory.saved_bytes(memory.photo_network("BN", depth=3), x)
     statistics = 3 * 2 * 16 * 4
     assert batch.activations == images * (6 * MAP + 3 * 8 * 8 * 4) + statistics
 
@@ -27,16 +27,16 @@ def test_a_view_and_a_second_save_count_once():
             return y * y.reshape(2, -1).reshape(y.shape)  # saves y again, and a view of it
 
     x = torch.zeros(4, 10, requires_grad=True)
-    assert measure.saved_bytes(Twice(), x) == (160, 0)
+    assert memory.saved_bytes(Twice(), x) == (160, 0)
 
 
 def test_nothing_is_saved_without_gradients():
     with torch.no_grad():
-        assert measure.saved_bytes(measure.photo_network("BN"), torch.zeros(2, 3, 8, 8)) == (0, 0)
+        assert memory.saved_bytes(memory.photo_network("BN"), torch.zeros(2, 3, 8, 8)) == (0, 0)
 
 
 def test_a_process_grows_with_the_batch():
-    small, large = measure.peak_bytes("BN", [4, 128])
+    small, large = memory.peak_bytes("BN", [4, 128])
     maps = 128 * 2 * 4 * 16 * 32 * 32 * 4  # two maps a block, four blocks
     assert 100e6 < small < 1e9
     assert 0.5 * maps < large - small < 4 * maps
@@ -44,11 +44,11 @@ def test_a_process_grows_with_the_batch():
 
 def test_batch_sizes_must_ascend():
     with pytest.raises(ValueError, match="ascending"):
-        measure.peak_bytes("BN", [8, 4])
+        memory.peak_bytes("BN", [8, 4])
 
 
 def test_a_failed_process_says_why(monkeypatch):
-    monkeypatch.setattr(measure, "child_environment", lambda: {"PYTHONPATH": "", "PATH": ""})
+    monkeypatch.setattr(memory, "child_environment", lambda: {"PYTHONPATH": "", "PATH": ""})
     monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 3, "", "no room"))
     with pytest.raises(RuntimeError, match="exit code 3: no room"):
-        measure.peak_bytes("BN", [1])
+        memory.peak_bytes("BN", [1])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import torch
 
-    from normbook.sweep import Norm
+    from normbook.experiments.sweep import Norm
 
 
 class Saved(NamedTuple):
@@ -86,7 +86,7 @@ def peak_bytes(norm: Norm, batch_sizes: Sequence[int], side: int = 32, timeout: 
     """
     if list(batch_sizes) != sorted(set(batch_sizes)):
         raise ValueError(f"batch sizes {list(batch_sizes)}: want them ascending, because a peak never shrinks")
-    command = [sys.executable, "-m", "normbook.measure", norm, str(side), *map(str, batch_sizes)]
+    command = [sys.executable, "-m", "normbook.experiments.memory", norm, str(side), *map(str, batch_sizes)]
     done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, timeout=timeout)
     if done.returncode:
         raise RuntimeError(f"measuring memory failed with exit code {done.returncode}: {done.stderr[-2000:]}")

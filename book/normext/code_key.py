@@ -19,9 +19,10 @@ def key(root, files):
 def set_cache(app, config):
     os.environ["NORMCORE_BOOK"] = "1"  # the kernels inherit it: no progress bars in the pages
     root = Path(app.srcdir)
-    code = [root / "constraints.txt", *sorted(p for name in ("normcore", "normbook") for p in (root / name).rglob("*.py"))]
+    modules = sorted(file for name in ("normcore", "normbook") for file in (root / name).rglob("*.py"))
+    code = [root / "constraints.txt", *modules]
     config.nb_execution_cache_path = str(root / "_build" / ".jupyter_cache" / key(root, code))
-    looks = [f for folder in ("_ext", "_static") for f in sorted((root / "book" / folder).glob("*.*"))]
+    looks = [f for folder in ("normext", "_static") for f in sorted((root / "book" / folder).glob("*.*"))]
     config.pages_key = key(root, looks)  # Sphinx writes every page anew when it changes
 
 
