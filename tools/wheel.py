@@ -1,7 +1,8 @@
 """Build the package's wheel with the book's data in it: ``python tools/wheel.py dist``.
 
 In a browser there is no scikit-learn, and with it no digits and no photos; this wheel carries their files as they are
-(0.4 MB).  They stay out of the repository: `normcore/_data` is made here, from the scikit-learn of this environment.
+(0.4 MB).  They stay out of the repository: `normbook/_data` is made here, from the scikit-learn of this environment.
+What the repository itself carries (the small Fashion-MNIST and its terms) is in every wheel and sdist.
 """
 
 import shutil

@@ -1,7 +1,13 @@
+import gzip
+import hashlib
+import shutil
+import sys
+
 import numpy as np
 import pytest
 
-from normbook.data import digits, patches, photo, used_cars
+from normbook import data
+from normbook.data import digits, fashion, fashion_originals, patches, photo, used_cars
 
 
 def test_cars_follow_their_formula():
@@ -77,3 +83,117 @@ def test_patches_come_from_everywhere_and_repeat_with_their_seed():
 def test_patches_larger_than_a_photo_are_refused(size):
     with pytest.raises(ValueError, match=f"size = {size} pixels"):
         patches(size)
+
+
+@pytest.fixture
+def originals():
+    """The originals, where they can be had without a download: in the cache or from Debian's package."""
+    pooch = pytest.importorskip("pooch")
+    folders = pooch.os_cache("normcore"), data.DEBIAN
+    if not all(any((folder / name).exists() for folder in folders) for name in data.FASHION_FILES):
+        pytest.skip("neither the cache nor Debian's package dataset-fashion-mnist has the originals")
+    return fashion_originals()
+
+
+def test_fashion_comes_in_three_parts_of_ten_classes():
+    parts = fashion()
+    assert [len(part.labels) for part in parts] == [6400, 1000, 2000]
+    for images, labels in parts:
+        assert images.shape == (len(labels), 1, 14, 14) and images.dtype == np.float64
+        assert images.min() == 0 and 0.99 < images.max() <= 1
+        assert np.array_equal(images * 255, np.round(images * 255))
+        assert np.bincount(labels, minlength=10).min() > 0.08 * len(labels) and labels.dtype == np.int64
+    assert len(data.FASHION_NAMES) == 10 and data.FASHION_NAMES[9] == "ankle boot"
+
+
+def test_fashion_is_the_originals_made_smaller(originals, tmp_path, capsys):
+    """Pixel by pixel, without the code that made the file; then the file itself, made anew."""
+    (images, labels), (new_images, new_labels) = originals
+    assert (images.shape, new_images.shape) == ((60_000, 1, 28, 28), (10_000, 1, 28, 28))
+    assert np.bincount(labels).tolist() == [6000] * 10 and np.bincount(new_labels).tolist() == [1000] * 10
+    ours = fashion()
+    first = np.concatenate([ours.train.images, ours.validation.images]), images
+    for small, large in (first, (ours.test.images, new_images)):
+        large = large[: len(small)].astype(float)
+        means = sum(large[..., i::2, j::2] for i in (0, 1) for j in (0, 1)) / 4
+        assert np.abs(small * 255 - means).max() <= 0.5 + 1e-9
+    np.testing.assert_array_equal(np.concatenate([ours.train.labels, ours.validation.labels]), labels[:7400])
+    np.testing.assert_array_equal(ours.test.labels, new_labels[:2000])
+
+    data.make_fashion(tmp_path / "again.npz")
+    assert capsys.readouterr().out.startswith("again.npz ")
+    with np.load(tmp_path / "again.npz") as again, np.load(data.FASHION) as shipped:
+        for name in ("images", "labels"):
+            np.testing.assert_array_equal(again[name], shipped[name])
+
+
+def test_the_shipped_file_is_the_one_whose_hash_the_package_knows(tmp_path, monkeypatch):
+    assert hashlib.sha256(data.FASHION.read_bytes()).hexdigest() == data.FASHION_SHA256
+    damaged = bytearray(data.FASHION.read_bytes())
+    damaged[5000] ^= 1
+    monkeypatch.setattr(data, "FASHION", tmp_path / "fashion-14x14.npz")
+    data.FASHION.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"fashion-14x14.npz is damaged: its SHA-256 is not 3713.*delete it"):
+        fashion()
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A small file of the same kind in place of a file of Fashion-MNIST, an empty cache, and nobody who answers."""
+    pooch = pytest.importorskip("pooch")
+    content = bytes(range(200))
+    packed = gzip.compress(content)
+    name = "t10k-labels-idx1-ubyte.gz"
+    hashes = hashlib.sha256(packed).hexdigest(), hashlib.sha256(content).hexdigest()
+    monkeypatch.setitem(data.FASHION_FILES, name, hashes)
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / project)
+    monkeypatch.setattr(data, "DEBIAN", tmp_path / "debian")
+    monkeypatch.setattr(data, "FASHION_ADDRESS", "http://127.0.0.1:9/")
+    for folder in ("normcore", "debian", "server"):
+        (tmp_path / folder).mkdir()
+    return name, packed, content
+
+
+def test_an_original_comes_from_the_cache_first_then_from_debian_then_from_its_address(place, tmp_path, monkeypatch):
+    import http.server
+    import threading
+
+    name, packed, content = place
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(tmp_path / "server"))
+
+        def log_message(self, *args):
+            pass
+
+    (tmp_path / "server" / name).write_bytes(packed)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(data, "FASHION_ADDRESS", f"http://127.0.0.1:{server.server_address[1]}/")
+        assert data._original(name) == content
+        server.shutdown()
+    assert (tmp_path / "normcore" / name).read_bytes() == packed  # kept, and now enough
+    assert data._original(name) == content
+
+    shutil.rmtree(tmp_path / "normcore")
+    (tmp_path / "debian" / name).write_bytes(gzip.compress(content, 1))  # other bytes, the same content
+    assert data._original(name) == content
+    (tmp_path / "debian" / name).write_bytes(gzip.compress(content[:-1]))
+    with pytest.raises(ValueError, match=r"debian.*is damaged"):
+        data._original(name)
+
+
+def test_without_pooch_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    assert len(fashion().train.labels) == 6400  # what comes with the package needs no pooch
+    with pytest.raises(ModuleNotFoundError, match="pip install pooch"):
+        fashion_originals()
+
+
+def test_an_absent_original_is_one_clear_sentence(place):
+    with pytest.raises(FileNotFoundError) as raised:
+        data._original(place[0])
+    said = str(raised.value)
+    assert said.startswith("t10k-labels-idx1-ubyte.gz of Fashion-MNIST is not in ") and "\n" not in said
+    assert said.endswith("connect to the internet once, or install Debian's package dataset-fashion-mnist")
