@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 AXES = {"BN": (0, 2, 3), "IN": (2, 3), "LN": (1, 2, 3)}
-NAMES = {"BN": "batch norm", "IN": "instance norm", "LN": "layer norm", "GN": "group norm with 2 groups"}
+NAMES = {"BN": "batch norm", "IN": "instance norm", "LN": "layer norm", "GN": "group norm with {} group{}"}
 
 
 def map_moments(x: Array, layer: str, groups: int = 2) -> tuple[Array, Array]:
@@ -99,20 +99,21 @@ def _box(ax: Axes, mask: Mask, sample: int, channel: int) -> None:
     picture_only(ax)
 
 
-def _cells(layer: str, mask: Mask) -> str:
+def _cells(layer: str, mask: Mask, groups: int) -> str:
     """The filled cells in words."""
     samples, channels = (np.flatnonzero(mask.any(axes)).tolist() for axes in ((1, 2, 3), (0, 2, 3)))
+    name = NAMES[layer].format(groups, "s" * (groups > 1))
     return (
-        f"{NAMES[layer]} averages all positions of channel{'s' * (len(channels) > 1)} {_and(channels)} in "
+        f"{name} averages all positions of channel{'s' * (len(channels) > 1)} {_and(channels)} in "
         f"sample{'s' * (len(samples) > 1)} {_and(samples)}, {mask.sum()} of {mask.size} cells"
     )
 
 
 @picture
-def draw_box(x: Array, layer: str, sample: int, channel: int) -> Figure:
+def draw_box(x: Array, layer: str, sample: int, channel: int, groups: int = 2) -> Figure:
     """The box (N, C, H, W); filled are the cells whose average the layer uses for the map (sample, channel)."""
     n, c, h, w = shape = x.shape
-    mask = averaged(layer, (n, c, h, w), sample, channel)
+    mask = averaged(layer, (n, c, h, w), sample, channel, groups)
     fig, ax = figure(2.55)
     _box(ax, mask, sample, channel)
     for i in range(n):
@@ -121,34 +122,16 @@ def draw_box(x: Array, layer: str, sample: int, channel: int) -> Figure:
         ax.text(-0.35, _corner(shape, 0, j, h / 2, 0)[1], f"channel {j}", ha="right", va="center")
     ax.text(*_corner(shape, n - 1, 0, -0.5, w / 2), "W →", ha="center", va="bottom")
     ax.text(*_corner(shape, n - 1, 0, h / 2 + 0.2, w + 0.45), "↙ H", ha="left", va="center")
-    mean, var = map_moments(x, layer)
+    mean, var = map_moments(x, layer, groups)
     used = int(mask.sum())
     here = grouped(mean[sample, channel], 2)
     return fig.describe(
         f"{n} samples side by side, each a box of {c} sheets, one for each channel, with {h} by {w} cells. Outlined "
         f"is the map of sample {sample}, channel {channel}. Filled are the cells that are averaged for it: "
-        f"{_cells(layer, mask)}.",
+        f"{_cells(layer, mask, groups)}.",
         f"{layer}, sample {sample}, channel {channel}: {used} of {mask.size} cells averaged, {mask.size // used} "
         f"means in all; here the mean is {here}, the standard deviation "
         f"{np.sqrt(var[sample, channel]):.2f}",
-    )
-
-
-@picture
-def draw_boxes(shape: tuple[int, int, int, int], sample: int = 1, channel: int = 2) -> Figure:
-    """The boxes of the four layers side by side, for print: which cells each averages for one map."""
-    fig, axes = figure(3.3, 2, 2)
-    said, counts = [], []
-    for ax, layer in zip(axes.flat, ("BN", "IN", "LN", "GN"), strict=True):
-        mask = averaged(layer, shape, sample, channel)
-        _box(ax, mask, sample, channel)
-        ax.set_title(layer)
-        said.append(_cells(layer, mask))
-        counts.append(f"{layer} {mask.sum()}")
-    return fig.describe(
-        f"Four boxes of {shape[0]} samples, {shape[1]} channels and {shape[2]} by {shape[3]} cells. For the map of "
-        f"sample {sample}, channel {channel}: {'; '.join(said)}.",
-        f"cells averaged for sample {sample}, channel {channel}: {', '.join(counts)}",
     )
 
 
@@ -167,9 +150,9 @@ def altered(x: Array, change: str, sample: int = 1, channel: int = 2) -> Array:
     return new
 
 
-def influence(x: Array, layer: str, change: str) -> Array:
-    """Largest change of the output in each map (N, C) when the one map is altered; no ε, so that theory shows."""
-    difference = normalized(altered(x, change), layer, 1e-15) - normalized(x, layer, 1e-15)
+def influence(x: Array, layer: str, change: str, eps: float = 1e-15) -> Array:
+    """Largest change of the output in each map (N, C) when one map is altered; almost no ε: only averaging shows."""
+    difference = normalized(altered(x, change), layer, eps) - normalized(x, layer, eps)
     return np.asarray(np.abs(difference).max((2, 3)))
 
 

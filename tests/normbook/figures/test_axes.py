@@ -5,7 +5,6 @@ from normbook.figures.axes import (
     altered,
     averaged,
     draw_box,
-    draw_boxes,
     draw_influence,
     influence,
     map_moments,
@@ -69,12 +68,13 @@ def test_the_alternative_text_names_samples_and_channels(x):
     assert "all positions of channels 0 and 1 in sample 2, 18 of" in draw_box(x, "GN", 2, 1).alt
 
 
-def test_four_boxes_side_by_side():
-    fig = draw_boxes(SHAPE)
-    filled = [len(ax.patches[1].get_path().vertices) // 5 for ax in fig.axes]
-    assert filled == [27, 9, 36, 18]
-    assert fig.numbers.endswith("BN 27, IN 9, LN 36, GN 18")
-    assert "instance norm averages all positions of channel 2 in sample 1, 9 of 108 cells" in fig.alt
+@pytest.mark.parametrize(("groups", "count"), [(1, 36), (2, 18), (4, 9)])
+def test_the_number_of_groups_goes_from_layer_norm_to_instance_norm(x, groups, count):
+    fig = draw_box(x, "GN", 1, 2, groups=groups)
+    assert f"{count} of 108 cells averaged" in fig.numbers
+    assert f"group norm with {groups} group{'s' * (groups > 1)} averages" in fig.alt
+    like = {1: "LN", 4: "IN"}.get(groups, "GN")
+    assert np.array_equal(averaged("GN", SHAPE, 1, 2, groups), averaged(like, SHAPE, 1, 2))
 
 
 @pytest.mark.parametrize(("change", "instance"), [("brighter", 0), ("more contrast", 0), ("one pixel", 1)])
