@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import html
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
+from tqdm.auto import tqdm
 
-from normbook.progress import progress
+if sys.platform == "emscripten":
+    tqdm.monitor_interval = 0  # the monitor is a thread, and a browser's Python has none
 
 MOST_PICTURES = 120  # every picture travels with the page
 
@@ -59,7 +62,7 @@ def explore(draw: Callable[..., Any], *, start: dict[str, Any] | None = None, **
 
     dials = {name: _dial(name, options[name], start.get(name, options[name][0][1])) for name in options}
     count = math.prod(len(values) for values in options.values())
-    pictures = iter(progress(range(count), label="drawing"))
+    pictures = iter(tqdm(range(count), desc="drawing", delay=2, leave=False))
 
     def view(chosen: dict[str, Any]) -> widgets.Widget:
         """A picture when every dial has a value, else a stack with one view for each value of the next dial."""

@@ -17,7 +17,8 @@ def key(root, files):
 
 
 def set_cache(app, config):
-    os.environ["NORMCORE_BOOK"] = "1"  # the kernels inherit it: no progress bars in the pages
+    os.environ["NORMCORE_BOOK"] = "1"  # the kernels inherit both
+    os.environ["TQDM_DISABLE"] = "1"  # no progress bars in the pages
     root = Path(app.srcdir)
     modules = sorted(file for name in ("normcore", "normbook") for file in (root / name).rglob("*.py"))
     code = [root / "constraints.txt", *modules]

@@ -115,10 +115,14 @@ def _train_and_measure(norm: Norm, side: int, batch_sizes: Sequence[int]) -> lis
 
 def _largest_size() -> int:
     """The largest resident size that this process ever had, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would not do on Linux: it begins with the size of the process that started this one
-        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    if sys.platform == "linux":  # getrusage begins with the size of the process that started this one
+        status = Path("/proc/self/status").read_text()
+        fields = dict(line.split(":", 1) for line in status.splitlines())
         return int(fields["VmHWM"].split()[0]) * 1024
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS

@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
+from tqdm.auto import tqdm
 
 from normbook.data import digits
-from normbook.progress import progress
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,8 @@ Array = npt.NDArray[np.float64]
 Norm = Literal["none", "BN", "IN"]
 NORMS: tuple[Norm, ...] = ("none", "BN", "IN")
 ROWS = 2560  # images times networks in one step: more no longer fit the processor's cache
-CACHE = Path(__file__).resolve().parents[2] / ".cache" / "sweep"
+_BOOK = Path(__file__).resolve().parents[2]  # where the package is not installed but lies in the book's repository
+CACHE = _BOOK / ".cache" / "sweep" if (_BOOK / "_toc.yml").exists() else Path.home() / ".cache" / "normcore" / "sweep"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -321,7 +322,7 @@ def run(plan: Plan = BOOK, cache: Path | None = CACHE, workers: int | None = Non
             for _, n, i, some in jobs
         }
         done = as_completed(running)
-        for _ in progress(range(len(jobs)), label="training"):
+        for _ in tqdm(range(len(jobs)), desc="training", delay=2, leave=False):
             future = next(done)
             measured = future.result()
             n, i, some = running[future]

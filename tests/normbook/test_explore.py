@@ -1,4 +1,8 @@
 import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import ipywidgets
 import pytest
@@ -122,3 +126,23 @@ def test_a_picture_without_an_alternative_text_is_refused():
 
     with pytest.raises(ValueError, match=r"bare\(size=1\) returned Figure without an alternative text"):
         explore(bare, size=[1, 2])
+
+
+SLOW = """
+import itertools, types
+import tqdm.std
+tqdm.std.time = itertools.count(step=10).__next__  # every look at the clock is ten seconds later
+from normbook.explore import explore
+drawn = types.SimpleNamespace(alt="a", _repr_html_=lambda: "<img alt='a'>")
+explore(lambda size: drawn, size=[1, 2, 3])
+"""
+
+
+@pytest.mark.parametrize("book", [False, True], ids=["somebody waits", "the book is built"])
+def test_a_progress_bar_for_somebody_who_waits_alone(book):
+    environment = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    environment |= {"TQDM_DISABLE": "1"} if book else {}
+    done = subprocess.run([sys.executable, "-c", SLOW], env=environment, capture_output=True, text=True, check=True)
+    assert ("drawing" in done.stderr) is not book, done.stderr
+    assert not done.stdout

@@ -1,4 +1,7 @@
+import resource
 import subprocess
+import sys
+import types
 
 import pytest
 
@@ -52,3 +55,18 @@ def test_a_failed_process_says_why(monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 3, "", "no room"))
     with pytest.raises(RuntimeError, match="exit code 3: no room"):
         memory.peak_bytes("BN", [1])
+
+
+def test_the_largest_size_on_windows(monkeypatch):
+    """Windows has no `resource`: there psutil knows the peak."""
+    process = types.SimpleNamespace(memory_info=lambda: types.SimpleNamespace(rss=5, peak_wset=7))
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "psutil", types.SimpleNamespace(Process=lambda: process))
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert memory._largest_size() == 7
+
+
+def test_the_largest_size_on_macos(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    own = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in kilobytes
+    assert memory._largest_size() == own // 1024 > 0

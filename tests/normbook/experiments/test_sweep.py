@@ -1,4 +1,8 @@
 import dataclasses
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,6 +198,21 @@ def test_results_are_cached_under_the_key_of_code_plan_and_data(tmp_path, monkey
     images, labels = sweep.digits()
     monkeypatch.setattr(sweep, "digits", lambda: (images + 1e-9, labels))
     assert sweep.key(plan) != first and not (tmp_path / f"{sweep.key(plan)}.npz").exists()
+
+
+def test_an_installed_package_does_not_write_beside_itself(tmp_path):
+    package = tmp_path / "site-packages" / "normbook" / "experiments"
+    package.mkdir(parents=True)
+    shutil.copy(sweep.__file__, package)
+    spec = importlib.util.spec_from_file_location("installed_sweep", package / "sweep.py")
+    installed = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = installed  # dataclasses look there
+    try:
+        spec.loader.exec_module(installed)
+    finally:
+        del sys.modules[spec.name]
+    assert not installed.CACHE.is_relative_to(tmp_path) and installed.CACHE.is_relative_to(Path.home())
+    assert Path(__file__).parents[3] / ".cache" / "sweep" == sweep.CACHE
 
 
 def test_the_command_prints_every_table(monkeypatch, capsys, tmp_path):
