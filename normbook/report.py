@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-Word = Literal["holds", "holds when", "does not hold"]
+Word = Literal["holds", "holds when", "does not hold", "undecided"]
+WORDS: tuple[Word, ...] = get_args(Word)
 CLAIMS = range(1, 17)
 
 # Two-sided 95% quantiles of Student's t for 1, 2, … 30 degrees of freedom (so that NumPy is enough).
 _T95 = np.array([
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+])  # fmt: skip
+# One-sided 80% quantiles of the same.
+_T80 = np.array([
+    1.376, 1.061, 0.978, 0.941, 0.920, 0.906, 0.896, 0.889, 0.883, 0.879, 0.876, 0.873, 0.870, 0.868, 0.866,
+    0.865, 0.863, 0.862, 0.861, 0.860, 0.859, 0.858, 0.858, 0.857, 0.856, 0.856, 0.855, 0.855, 0.854, 0.854,
 ])  # fmt: skip
 
 
@@ -30,6 +36,31 @@ def interval(values: npt.ArrayLike) -> tuple[float, float]:
         raise ValueError(f"an interval wants at least two values in one dimension, got shape {v.shape}")
     t = _T95[v.size - 2] if v.size <= 31 else 1.96 + 2.4 / (v.size - 1)
     return float(v.mean()), float(t * v.std(ddof=1) / np.sqrt(v.size))
+
+
+def detectable(values: npt.ArrayLike) -> float:
+    """The smallest true mean that a repetition of these measurements would tell from zero, four times out of five.
+
+    (t₉₅ + t₈₀) · s/√n: the 95% interval then excludes zero with probability 0.8, closely for five values or more.
+
+    >>> round(detectable([1.0, 2.0, 3.0]), 2)
+    3.1
+    """
+    v = np.asarray(values, dtype=float)
+    _, half = interval(v)
+    if v.size <= 31:
+        return half * float(1 + _T80[v.size - 2] / _T95[v.size - 2])
+    return half * (1 + 0.85 / 1.98)
+
+
+def at_most(values: npt.ArrayLike) -> float:
+    """The largest size that the true mean can have, by its 95% interval: what is left where nothing was decided.
+
+    >>> round(at_most([-1.0, 0.5, 1.0]), 2)
+    2.75
+    """
+    mean, half = interval(values)
+    return abs(mean) + half
 
 
 def grouped(value: float, digits: int = 0) -> str:
@@ -60,7 +91,7 @@ def glue(name: str, value: Any) -> None:
     paste(name, value, display=False)
 
 
-def verdict(claim: int, word: Word, condition: str, number: str, label: str = "") -> None:
+def verdict(claim: int, word: Word, condition: str, number: str, label: str = "", smallest: str = "") -> None:
     """Record this chapter's answer to a claim of the tutorial; the chapter ``choosing`` collects all sixteen.
 
     Parameters
@@ -68,24 +99,28 @@ def verdict(claim: int, word: Word, condition: str, number: str, label: str = ""
     claim
         Its number, 1 to 16.
     word
-        ``"holds"``, ``"holds when"`` or ``"does not hold"``.
+        ``"holds"``, ``"holds when"``, ``"does not hold"`` or ``"undecided"``.  An interval that contains zero is
+        undecided; "does not hold" wants one that excludes the claim.
     condition
         When it holds, or what is true instead: one short clause.
     number
         The measurement that says so, with its spread or its setting.
     label
         Set when two chapters answer the same claim, to tell their rows apart.
+    smallest
+        The smallest effect that the experiment could have seen (:func:`detectable`), where chance is involved.  An
+        undecided claim must have it.
     """
     if claim not in CLAIMS:
         raise ValueError(f"claim {claim}: want {CLAIMS[0]} to {CLAIMS[-1]}")
-    if word not in ("holds", "holds when", "does not hold"):
-        raise ValueError(f"verdict {word!r}: want 'holds', 'holds when' or 'does not hold'")
+    if word not in WORDS:
+        raise ValueError(f"verdict {word!r}: want one of {', '.join(map(repr, WORDS))}")
     if not number.strip():
         raise ValueError(f"claim {claim} needs the number that was measured")
-    glue(
-        f"claim-{claim:02d}{label}",
-        json.dumps({"claim": claim, "word": word, "condition": condition, "number": number}),
-    )
+    if word == "undecided" and not smallest.strip():
+        raise ValueError(f"claim {claim} is undecided: say the smallest effect that could have been seen")
+    answer = {"claim": claim, "word": word, "condition": condition, "number": number}
+    glue(f"claim-{claim:02d}{label}", json.dumps(answer | ({"smallest": smallest} if smallest.strip() else {})))
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str], caption: str) -> Table:

@@ -8,8 +8,8 @@ A chapter answers a claim with ``normbook.report.verdict``, which glues the answ
       answers: {instance-norm: a, style: b}
 
 ``answers`` names the chapters that must answer, relative to the file, each with the label of its answer ("" for none).
-A chapter that stops answering, an answer that nobody asked for, and an answer without its number are warnings, so with
-``-W`` they fail the build.
+A chapter that stops answering, an answer that nobody asked for, an answer without its number, and an undecided one
+without the smallest effect that could be seen are warnings, so with ``-W`` they fail the build.
 """
 
 import ast
@@ -27,7 +27,7 @@ from sphinx.util.docutils import SphinxDirective
 
 log = logging.getLogger(__name__)
 
-WORDS = {"holds": "✓", "holds when": "◐", "does not hold": "✗"}
+WORDS = {"holds": "✓", "holds when": "◐", "does not hold": "✗", "undecided": "?"}
 KEY = re.compile(r"claim-\d{2}\S*")
 
 
@@ -118,6 +118,8 @@ class FillLedger(SphinxPostTransform):
             claim = f"<b>{number}</b> {'again' if again else html.escape(says)}"
             link = self.app.builder.get_relative_uri(self.env.docname, page)
             measured = html.escape(answer["number"].rstrip("."))
+            if answer.get("smallest"):
+                measured += f". Smallest effect that could be seen: {html.escape(answer['smallest'].rstrip('.'))}"
             title = html.escape(self.env.titles[page].astext())
             body.append(
                 f'<tr role="row"><th scope="row" role="rowheader">{claim}</th>'
@@ -138,6 +140,8 @@ def check(answer, number, page, key):
         raise Faulty(f"claim {number}: {page} must answer it, and glued no {key}")
     if answer.get("claim") != number or answer.get("word") not in WORDS or not str(answer.get("number", "")).strip():
         raise Faulty(f"claim {number}: {page} glued {answer} as {key}")
+    if answer["word"] == "undecided" and not str(answer.get("smallest", "")).strip():
+        raise Faulty(f"claim {number}: {page} is undecided and does not say the smallest effect that could be seen")
     return answer
 
 

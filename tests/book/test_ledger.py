@@ -73,13 +73,23 @@ def test_with_every_answer_the_build_passes_and_the_table_is_complete(book):
     done = build(book)
     assert (done.returncode, done.stderr) == (0, "")
     text = page(book)
-    assert "2 claims, 3 answers: 0 “holds”, 2 “holds when”, 1 “does not hold”." in text
+    assert "2 claims, 3 answers: 0 “holds”, 2 “holds when”, 1 “does not hold”, 0 “undecided”." in text
     rows = re.findall(r'<tr role="row"><th scope="row".*?</tr>', text)
     assert [re.search(r"<b>(\d+)</b>", row)[1] for row in rows] == ["1", "3", "3"]
     assert "Scaling &lt;repairs&gt; it." in rows[0] and "it rains &amp; pours" in rows[0]
     assert '0.93 ± 0.02. <a href="one.html">Chapter one</a>' in rows[0]
     assert "does not hold</b>" in rows[2] and 'href="two.html">Chapter two</a>' in rows[2]
     assert '<th scope="col" role="columnheader">Verdict</th>' in text and 'class="nc-table nc-ledger"' in text
+
+
+def test_an_undecided_claim_is_printed_with_the_smallest_effect_that_could_be_seen(book):
+    undecided = {"claim": 3, **ANSWER, "word": "undecided", "smallest": "2.4 points"}
+    chapter(book / "two.ipynb", claim_03b=undecided)
+    assert build(book).returncode == 0
+    text = page(book)
+    assert "2 “holds when”, 0 “does not hold”, 1 “undecided”." in text
+    assert '<span aria-hidden="true">?</span> undecided</b>' in text
+    assert "0.93 ± 0.02. Smallest effect that could be seen: 2.4 points. <a href=" in text
 
 
 def test_missing_and_unasked_answers_fail_the_build(book):
@@ -97,8 +107,9 @@ def test_missing_and_unasked_answers_fail_the_build(book):
         ({"claim": 3, **ANSWER, "number": " "}, "two glued"),
         ({"claim": 3, **ANSWER, "word": "maybe"}, "two glued"),
         ({"claim": 4, **ANSWER}, "two glued"),
+        ({"claim": 3, **ANSWER, "word": "undecided", "smallest": ""}, "two is undecided and does not say"),
     ],
-    ids=["missing", "no number", "unknown word", "other claim"],
+    ids=["missing", "no number", "unknown word", "other claim", "undecided without a size"],
 )
 def test_a_faulty_answer_is_refused(answer, complaint):
     with pytest.raises(ledger.Faulty, match=complaint):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from normbook import report
-from normbook.report import interval, spread, table, verdict
+from normbook.report import at_most, detectable, interval, spread, table, verdict
 
 
 @pytest.mark.parametrize("count, t", [(2, 12.7062), (5, 2.7764), (31, 2.0423), (41, 2.0211), (201, 1.9719)])
@@ -19,6 +19,25 @@ def test_an_interval_covers_the_truth_in_95_of_100_cases():
     random = np.random.default_rng(1)
     hits = [abs(m - 3.0) <= h for m, h in (interval(random.normal(3, 2, 5)) for _ in range(4000))]
     assert np.mean(hits) == pytest.approx(0.95, abs=0.012)
+
+
+@pytest.mark.parametrize("count", [5, 8, 40])
+def test_an_effect_of_the_detectable_size_is_seen_four_times_of_five(count):
+    """By simulation: the size from the true deviation, then how many intervals of new data exclude zero."""
+    random = np.random.default_rng(2)
+    shape = np.resize([1.0, -1.0], count)
+    unit = (shape - shape.mean()) / shape.std(ddof=1)
+    size = detectable(unit)  # for a deviation of one
+    seen = [m - h > 0 for m, h in (interval(random.normal(size, 1, count)) for _ in range(4000))]
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.03)
+    smaller = [m - h > 0 for m, h in (interval(random.normal(size / 2, 1, count)) for _ in range(2000))]
+    assert np.mean(smaller) < 0.5
+
+
+def test_at_most_is_the_far_end_of_the_interval():
+    values = [0.5, -0.2, 0.9, 0.1]
+    mean, half = interval(values)
+    assert at_most(values) == pytest.approx(mean + half) == pytest.approx(at_most([-v for v in values]))
 
 
 @pytest.mark.parametrize("values", [[1.0], [[1.0, 2.0]], []])
@@ -48,6 +67,14 @@ def test_a_verdict_is_recorded_under_its_claim(glued):
         "condition": "it rains",
         "number": "0.9 ± 0.1",
     }
+
+
+def test_an_undecided_claim_says_what_could_have_been_seen(glued):
+    with pytest.raises(ValueError, match="claim 10 is undecided: say the smallest effect"):
+        verdict(10, "undecided", "smaller than 2 points", "0.3 ± 1.7 points", smallest=" ")
+    assert glued == {}
+    verdict(10, "undecided", "smaller than 2 points", "0.3 ± 1.7 points", smallest="2.4 points")
+    assert json.loads(glued["claim-10"])["smallest"] == "2.4 points"
 
 
 @pytest.mark.parametrize(
