@@ -7,9 +7,10 @@ A chapter answers a claim with ``normbook.report.verdict``, which glues the answ
       says: Instance normalization is another word for contrast normalization.
       answers: {instance-norm: a, style: b}
 
-``answers`` names the chapters that must answer, relative to the file, each with the label of its answer ("" for none).
-A chapter that stops answering, an answer that nobody asked for, an answer without its number, and an undecided one
-without the smallest effect that could be seen are warnings, so with ``-W`` they fail the build.
+``answers`` names the chapters that must answer, relative to the file, each with the label of its answer ("" for none),
+or a list of labels for several.  A chapter that stops answering, an answer that nobody asked for, an answer without its
+number, and an undecided one without the smallest effect that could be seen are warnings, so with ``-W`` they fail the
+build.
 """
 
 import ast
@@ -64,7 +65,11 @@ def read_claims(path, folder=""):
     for entry in listed:
         if not isinstance(entry, dict) or set(entry) != {"claim", "says", "answers"} or not entry["answers"]:
             raise Faulty(f"want claim, says and answers, found {entry}")
-        answers = [(f"{folder}/{page}".lstrip("/"), label) for page, label in entry["answers"].items()]
+        answers = [
+            (f"{folder}/{page}".lstrip("/"), label)
+            for page, labels in entry["answers"].items()
+            for label in (labels if isinstance(labels, list) else [labels])
+        ]
         claims.append((int(entry["claim"]), str(entry["says"]), answers))
     numbers = [number for number, _, _ in claims]
     if numbers != sorted(set(numbers)):

@@ -97,7 +97,7 @@ def draw_epsilon(photo: Array, eps: float) -> Figure:
     ax.loglog(line, line / np.sqrt(line**2 + eps), color=INK, linewidth=1.2, label="theory: σ/√(σ² + ε)")
     ax.loglog(before, after, "o", color=ORANGE, label="measured")
     ax.axvline(np.sqrt(eps), color=BLUE, linewidth=1, linestyle=":")
-    ax.text(np.sqrt(eps) * 1.15, 1.5e-4, "√ε", color=BLUE)
+    ax.text(np.sqrt(eps) * 1.15, 1.15e-4 if eps < 1e-6 else 0.4, "√ε", color=BLUE)
     ax.set(xlabel="standard deviation of the input", ylabel="of the output", ylim=(1e-4, 3), xlim=(1e-5, 1.2))
     ax.legend(loc="lower right")
     ax.minorticks_off()
@@ -118,6 +118,29 @@ def disagreeing(disagreement: float, n: int = 6, seed: int = 3) -> Array:
     mean = disagreement * random.normal(0, 0.8, n)
     std = np.exp(disagreement * random.normal(0, 0.4, n))
     return mean[:, None, None, None] + std[:, None, None, None] * x_hat
+
+
+#: A bright photo with all its contrast, and a dull dark one: (label, contrast, brightness).
+TWO_PHOTOS = (("bright", 1.0, 0.15), ("dull", 0.3, -0.25))
+
+
+@picture
+def draw_two_photos(photo: Array, gamma: float, beta: float) -> Figure:
+    """A bright and a dull version of a photo (3, H, W) and γx̂ + β of each, one γ and one β for all."""
+    fig, axes = figure(3.3, 2, 2)
+    missed = []
+    for (label, contrast, brightness), row in zip(TWO_PHOTOS, axes, strict=True):
+        x = change(photo, contrast, brightness)
+        y = gamma * instance_norm(x[None])[0][0] + beta
+        missed.append(float(np.sqrt(np.mean((y - x) ** 2))))
+        show(row[0], x, f"{label} photo")
+        show(row[1], y, f"γx̂ + β, off by {missed[-1]:.2f}")
+    return fig.describe(
+        f"Left a bright and a dull version of one photo, right what instance norm with γ = {gamma:g} and "
+        f"β = {beta:g} makes of each: the same picture twice. It is off by {missed[0]:.2f} from the bright photo "
+        f"and by {missed[1]:.2f} from the dull one, root of the mean square.",
+        f"γ = {gamma:g}, β = {beta:g}: off by {missed[0]:.2f} from the bright photo, {missed[1]:.2f} from the dull one",
+    )
 
 
 @picture

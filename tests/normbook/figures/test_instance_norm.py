@@ -3,6 +3,7 @@ import pytest
 
 from normbook.data import photo
 from normbook.figures.instance_norm import (
+    TWO_PHOTOS,
     change,
     disagreeing,
     draw_contrasts,
@@ -10,6 +11,7 @@ from normbook.figures.instance_norm import (
     draw_identity,
     draw_patches,
     draw_photo,
+    draw_two_photos,
 )
 from normcore import instance_norm
 
@@ -101,3 +103,14 @@ def test_instances_that_disagree_leave_the_spread_of_mean_and_deviation_behind()
     assert f"γ = {std.mean():.2f}, β = {mean.mean():.2f}" in fig.numbers
     for line in fig.axes[0].lines[1:]:
         assert all(np.abs(line.get_data()).max(1) < 5)  # inside the picture
+
+
+def test_the_two_photos_get_the_same_picture_and_the_caption_says_how_far_it_is_off(china):
+    x = [change(china, contrast, brightness) for _, contrast, brightness in TWO_PHOTOS]
+    gamma, beta = 0.2, 0.4
+    off = [np.sqrt(np.mean((gamma * instance_norm(one[None])[0][0] + beta - one) ** 2)) for one in x]
+    fig = draw_two_photos(china, gamma, beta)
+    assert f"off by {off[0]:.2f} from the bright photo, {off[1]:.2f} from the dull one" in fig.numbers
+    first, second = (pixels(fig.axes[i]) for i in (1, 3))
+    assert np.abs(first - second).max() < 0.05
+    assert np.abs(pixels(fig.axes[0]) - pixels(fig.axes[2])).max() > 0.3
