@@ -6,24 +6,46 @@ BIN = $(VENV)/bin
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-$(VENV)/installed: requirements.txt constraints.txt pyproject.toml
+PIP = pip install --quiet --disable-pip-version-check
+SUPPORTED = import sys; v = sys.version_info[:3]; sys.exit(None if (3, 11, 5) <= v < (3, 14) else \
+"The book needs Python 3.11.5 to 3.13, and this is %d.%d.%d. Name another one: make PYTHON=python3.13" % v)
+
+$(VENV)/installed: requirements.txt requirements-torch.txt
+	@$(PYTHON) -c '$(SUPPORTED)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/$(PIP) --require-hashes -r requirements.txt
+	$(BIN)/$(PIP) -r requirements-torch.txt
 	@touch $@
 
-env: $(VENV)/installed  ## the environment in .venv, from the pinned requirements
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+	$(BIN)/$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@
 
-lock:  ## constraints.txt anew: the newest versions that requirements.txt allows
-	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	grep -v '^-' requirements.txt | .venv-lock/bin/pip install --quiet -r /dev/stdin
-	(head -1 constraints.txt; .venv-lock/bin/pip freeze --exclude pip | sed 's/+cpu//') > .venv-lock/new
-	mv .venv-lock/new constraints.txt && rm -rf .venv-lock
+env: $(VENV)/installed  ## the environment in .venv: what the book needs, every file checked by its hash
+
+dev: $(VENV)/installed-dev  ## what tests, grading, the PDF and releases need as well
+
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11.5 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock" $(UPGRADE)
+
+lock: dev  ## the files of pins anew from pyproject.toml; UPGRADE=--upgrade takes the newest versions
+	$(LOCK) pyproject.toml --extra book --group book -o requirements.txt
+	$(LOCK) pyproject.toml --extra book --group book --group dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) --group lite -c requirements.txt -o lite/requirements.txt
+
+pins: dev  ## has every pin a wheel for Linux, macOS and Windows, on each Python? asks the package index
+	$(BIN)/python tools/pins.py
+
+# the same versions without hashes, for environments that get torch or this package as well
+.cache/versions.txt: requirements-dev.txt
+	@mkdir -p .cache
+	sed -n 's/^\([A-Za-z0-9].*==[^\]*\) \\$$/\1/p' $< > $@
 
 book: env  ## the book in _build/html; a failed cell or a broken reference is an error
 	@start=$$(date +%s); $(BIN)/jupyter-book build . -W -n --keep-going && \
 	echo "Built in $$(($$(date +%s) - start)) s. Open _build/html/index.html"
 
-test: book  ## every test; those of the site need Chromium or Chrome
+test: dev book  ## every test; those of the site need Chromium or Chrome
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 -rs
@@ -31,21 +53,21 @@ test: book  ## every test; those of the site need Chromium or Chrome
 sweep: env  ## the full comparison of the chapter `experiments`, trained anew (tens of minutes)
 	$(BIN)/python -m normbook.experiments.sweep
 
-.PHONY: help env lock book sweep test
+.PHONY: help env dev lock pins book sweep test
 
 wheel: env  ## the package in dist/, with the digits and photos for places without scikit-learn
 	$(BIN)/python tools/wheel.py dist
 
 .venv-lite/installed: lite/requirements.txt
 	$(PYTHON) -m venv .venv-lite
-	.venv-lite/bin/pip install --quiet --disable-pip-version-check -r lite/requirements.txt
+	.venv-lite/bin/$(PIP) --require-hashes -r lite/requirements.txt
 	@touch $@
 
 site: wheel .venv-lite/installed  ## the book with its live notebooks in _build/html/lite; needs npm
 	NORMCORE_LIVE=1 $(BIN)/jupyter-book build . -W -n --keep-going
 	.venv-lite/bin/python tools/build_lite.py _build/html dist/normcore-*.whl
 
-live-test: site  ## every chapter live in a browser, to its end; CHAPTERS="scaling axes" picks some
+live-test: dev site  ## every chapter live in a browser, to its end; CHAPTERS="scaling axes" picks some
 	LIVE_TEST=1 REQUIRE_BROWSER=1 CHAPTERS="$(CHAPTERS)" $(BIN)/pytest tests/site/test_live.py tests/site/test_lab.py --durations=0
 
 lab: book  ## JupyterLab on your own copies of the chapters, in lab/
@@ -58,10 +80,9 @@ edit: env  ## JupyterLab on the chapters' sources: opened as notebooks, saved as
 zip: site  ## the whole site as one file, dist/normcore-site.zip, that opens without a server
 	$(BIN)/python -c "import shutil; shutil.make_archive('dist/normcore-site', 'zip', '_build', 'html')"
 
-.venv-colab/installed: constraints.txt
+.venv-colab/installed: .cache/versions.txt
 	$(PYTHON) -m venv .venv-colab
-	.venv-colab/bin/pip install --quiet --disable-pip-version-check -c constraints.txt \
-	numpy matplotlib torch ipywidgets nbclient ipykernel
+	.venv-colab/bin/$(PIP) -c .cache/versions.txt numpy matplotlib torch==2.13.0 ipywidgets tqdm nbclient ipykernel
 	@touch $@
 
 colab-test: wheel .venv-colab/installed  ## the downloads of the last build, run where only Colab's packages are
@@ -73,10 +94,10 @@ links: env  ## asks every outside address in the book whether it still answers; 
 
 .PHONY: wheel site live-test lab edit zip links colab-test
 
-assignments: env  ## the graded assignments: student notebooks, checked; SOURCES=folder for a private set
+assignments: dev  ## the graded assignments: student notebooks, checked; SOURCES=folder for a private set
 	SOURCES="$(SOURCES)" $(BIN)/python grading/assignments.py
 
-grade: env  ## grade A=name over grading/submitted, or FROM=export.zip; JOBS=2 DUE="2026-12-01 18:00"
+grade: dev  ## grade A=name over grading/submitted, or FROM=export.zip; JOBS=2 DUE="2026-12-01 18:00"
 	SOURCES="$(SOURCES)" UNSANDBOXED="$(UNSANDBOXED)" $(BIN)/python grading/grade.py "$(A)" --jobs $(or $(JOBS),2) \
 	--due "$(DUE)" $(if $(FROM),--from "$(FROM)")
 
@@ -99,27 +120,33 @@ accuracy: env  ## errors of outputs and gradients against extended precision, be
 speed: env  ## times beside torch and a memory copy, with one thread and with two (some minutes)
 	$(BIN)/python benchmarks/speed.py --compile
 
-mutants: env .venv-mutants/bin/mutmut  ## do the tests of the package notice small changes of its code? (half an hour)
+mutants: dev .venv-mutants/bin/mutmut  ## do the tests of the package notice small changes of its code? (half an hour)
 	.venv-mutants/bin/python tests/mutants.py
 
 # an environment of its own, with a view of the project's
 .venv-mutants/bin/mutmut: | env
 	$(PYTHON) -m venv .venv-mutants
-	.venv-mutants/bin/pip install --quiet --disable-pip-version-check mutmut==3.8.1
+	.venv-mutants/bin/$(PIP) mutmut==3.8.1
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
 	    "$$(.venv-mutants/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/project.pth"
 
 .PHONY: accuracy speed mutants
 
-pdf: book  ## the whole book as one PDF, dist/normcore-book.pdf; needs Chromium or Chrome
+pdf: dev book  ## the whole book as one PDF, dist/normcore-book.pdf; needs Chromium or Chrome
 	$(BIN)/python tools/pdf.py _build/html dist/normcore-book.pdf
 
-audit: book  ## axe-core on every page in every view, then Lighthouse on every page; needs npm
+audit: dev book  ## axe-core on every page in every view, then Lighthouse on every page; needs npm
 	AUDIT=full REQUIRE_BROWSER=1 $(BIN)/pytest -q tests/site/test_accessible.py
 	cd tools/audit && npm ci --silent --no-audit --no-fund
 	$(BIN)/python tools/audit/lighthouse.py _build/html
 
-dist: env  ## wheel and sdist of the package in dist/release/, each installed in a new environment and tested there
+dist: dev .cache/versions.txt  ## wheel and sdist of the package in dist/release/, each installed in a new environment and tested there
 	$(BIN)/python tools/dist.py dist/release
 
 .PHONY: pdf audit dist
+
+versions: dev  ## the package's tests on every Python and NumPy that can be had here; PYTHONS="3.10 3.14" picks some
+	$(BIN)/python -m pip wheel --quiet --no-deps -w .cache/wheel .
+	$(BIN)/python tools/versions.py .cache/wheel $(PYTHONS)
+
+.PHONY: versions

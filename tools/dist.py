@@ -15,8 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ["normcore", "normbook", "tests", "README.md", "LICENSE", "pyproject.toml"]
-ALONE = ["test_errors.py", "test_statistics.py", "test_properties.py"]
-WITH_TORCH = ["test_functional.py", "test_layers.py", "test_autograd.py"]
+ALONE = [f"normcore/test_{name}.py" for name in ("errors", "statistics", "properties")]
+WITH_TORCH = [f"normcore/test_{name}.py" for name in ("functional", "layers", "autograd")]
 
 
 def run(*command, **options):
@@ -26,7 +26,7 @@ def run(*command, **options):
 def environment(folder, *packages):
     run(sys.executable, "-m", "venv", folder)
     pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "-c", ROOT / "constraints.txt", *packages)
+    run(*pip, "-c", ROOT / ".cache" / "versions.txt", *packages)
     return folder / "bin" / "python"
 
 
@@ -61,12 +61,12 @@ def main(out):
             assert str(ROOT) not in found.stdout.decode(), "the tests would try the repository, not the package"
             run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ALONE, cwd=tests)
             print(f"{artifact.name}: installs with NumPy alone and passes its tests", flush=True)
-        python = environment(work / "torch", f"normcore[torch] @ {wheel.resolve().as_uri()}", "pytest", "hypothesis")
+        torch = f"normcore[torch] @ {wheel.resolve().as_uri()}"
+        python = environment(work / "torch", torch, "torch==2.13.0", "pytest", "hypothesis")
         for artifact in (wheel, sdist):
             run(python, "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", artifact.resolve())
             run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *WITH_TORCH, cwd=tests)
             print(f"{artifact.name}: passes its tests beside torch", flush=True)
-
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def set_cache(app, config):
     os.environ["TQDM_DISABLE"] = "1"  # no progress bars in the pages
     root = Path(app.srcdir)
     modules = sorted(file for name in ("normcore", "normbook") for file in (root / name).rglob("*.py"))
-    code = [root / "constraints.txt", *modules]
+    code = [root / "requirements.txt", *modules]
     config.nb_execution_cache_path = str(root / "_build" / ".jupyter_cache" / key(root, code))
     looks = [f for folder in ("normext", "_static") for f in sorted((root / "book" / folder).glob("*.*"))]
     config.pages_key = key(root, looks)  # Sphinx writes every page anew when it changes
