@@ -165,10 +165,12 @@ def excess_kurtosis(x: Array) -> Floats:
 def effective_sample_size(x: Array) -> Floats:
     """How many independent values the N*L values of every channel of (N, C, ...) are worth, for the mean.
 
-    N var / var(sample means): samples are taken to be independent, positions within one sample are not.  Equals N*L for
-    independent positions, N for positions that all agree.  With the mean correlation r of two positions of a sample it
-    is N*L / (1 + (L - 1) r) (Kish, Survey Sampling, 1965).  An estimate: with few samples it is rough, infinite where
-    all sample means agree, and NaN for constant values.
+    N s² / var(sample means), with s² the variance from sample to sample at one position, averaged over the positions:
+    samples are taken to be independent, positions within one sample are not.  What is the same in all samples, a mean
+    that every position has of its own, plays no part.  Equals N*L for independent positions, N for positions that all
+    agree.  With the mean correlation r of two positions of a sample, at equal variances, it is N*L / (1 + (L - 1) r)
+    (Kish, Survey Sampling, 1965).  An estimate: with few samples it is rough, infinite where all sample means agree,
+    and NaN for constant values.
 
     Images of 25 independent rows, each of 8 equal pixels, are worth 25 values each, not 200:
 
@@ -181,9 +183,7 @@ def effective_sample_size(x: Array) -> Floats:
     if n < 2 or not x.size:
         raise ValueError(f"x has shape {x.shape}, wanted at least 2 samples: the spread between samples is measured")
     wide = x.reshape(n, c, -1).astype(np.float64)
-    means = wide.mean(2)
-    between = means.var(0, ddof=1)
-    within = np.square(wide - means[..., None]).mean((0, 2))
-    # the variance of one value, without bias: that of a sample's mean, and what its positions have beside it
+    between = wide.mean(2).var(0, ddof=1)
+    at_one_position = wide.var(0, ddof=1).mean(1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(n * (between + within) / between)
+        return np.asarray(n * at_one_position / between)

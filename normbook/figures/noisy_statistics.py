@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +80,7 @@ def draw_statistics(
         height = np.exp(-0.5 * ((grid - truth) / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
         ax.plot(grid, height, style, color=color, label=name)
     ax.set(xlabel=f"{statistic} of the batch", ylabel="density", yticks=[])
-    fig.legend(loc="outside upper center", ncols=3, columnspacing=1, handlelength=1.2)
+    fig.legend(loc="outside upper center", ncols=2, columnspacing=1, handlelength=1.2)
     bias = f"{round(100 * (measured.mean() / truth - 1), 1) + 0.0:.1f}".replace("-", "−")
     short = f"; on average {bias}% from the truth" if statistic == "variance" else ""
     return fig.describe(
@@ -136,7 +136,7 @@ def draw_law(
         plain_ticks(ax.yaxis)
     np.atleast_1d(axes)[0].set_ylabel("spread of the batch mean")
     handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside upper center", ncols=3, columnspacing=1, handlelength=1.2)
+    fig.legend(handles, labels, loc="outside upper center", ncols=2, columnspacing=1, handlelength=1.2)
     ratios = "; ".join(
         f"{name}: {np.mean(measured[name] / by_pixels[name]):.2f} times the law by pixels" for name in measured
     )
@@ -163,7 +163,7 @@ def draw_effective(names: list[str], effective: Mapping[str, Array], pixels: Map
         ax.errorbar(mean, place + shift, xerr=half, fmt=marker, color=color, capsize=3, label=data)
     ax.set_xscale("log")
     ax.set_yticks(place, names)
-    ax.set(xlabel="independent values per pixel (1: the pixels are independent)", ylim=(-0.5, len(names) - 0.5))
+    ax.set(xlabel="independent values per pixel", ylim=(-0.5, len(names) - 0.5))
     fig.legend(loc="outside upper center", ncols=2)
     said = "; ".join(
         f"{data} of {pixels[data]} pixels: "
@@ -174,6 +174,70 @@ def draw_effective(names: list[str], effective: Mapping[str, Array], pixels: Map
         f"The number of independent values that one image is worth, for each filter. {said}.",
         f"values an image is worth – {said}",
     )
+
+
+@picture
+def draw_by_layer(worth: Mapping[str, Array]) -> Figure:
+    """Independent values per position, k / (H·W), of every channel of trained networks, by layer.
+
+    The arrays, one for each data set, are (seeds, layers, channels).
+    """
+    fig, ax = figure(3.0)
+    ax.axhline(1, color=INK, linewidth=1)
+    said = []
+    for (data, values), shift, marker, color in zip(worth.items(), (-0.15, 0.15), "os", (BLUE, ORANGE), strict=False):
+        layers = np.arange(1, values.shape[1] + 1)
+        for k in layers:
+            own = values[:, k - 1].ravel()
+            jitter = np.linspace(-0.1, 0.1, own.size)
+            ax.plot(k + shift + jitter, np.sort(own), marker, color=color, markersize=2, alpha=0.45)
+        middle = np.median(values, axis=(0, 2))
+        ax.plot(layers + shift, middle, marker + "-", color=color, linewidth=1.2, label=data)
+        said.append(f"{data} " + ", ".join(f"{m:.2f}" for m in middle))
+    ax.set(yscale="log", xlabel="layer", ylabel="independent values per position", ylim=(0.01, 100))
+    fig.legend(loc="outside upper center", ncols=2)
+    return fig.describe(
+        "Independent values per position of each channel of trained networks, by layer, on a logarithmic axis; at 1 "
+        f"the positions count as independent. Medians from the first layer to the last: {'; '.join(said)}.",
+        f"medians by layer: {'; '.join(said)}",
+    )
+
+
+@picture
+def draw_training_mode(sizes: Sequence[int], accuracy: Mapping[str, Array]) -> Figure:
+    """Accuracy with the statistics of the batch that is asked, against its size; at the right with running averages.
+
+    The arrays, one for each data set, are (seeds, sizes and one more: running averages).
+    """
+    fig, ax = figure(2.9)
+    place = np.arange(len(sizes) + 1)
+    said = []
+    for (data, values), marker, color in zip(accuracy.items(), "os", (BLUE, ORANGE), strict=False):
+        for k, own in enumerate(100 * values):
+            ax.plot(place[:-1], own[:-1], marker + "-", color=color, linewidth=0.8, label=data if k == 0 else None)
+            ax.plot(place[-1], own[-1], marker, color=color)
+        low, high = 100 * values[:, 0], 100 * values[:, -1]
+        said.append(f"{data} {low.mean():.1f}% alone, {high.mean():.1f}% with running averages")
+    ax.set_xticks(place, [*(str(s) for s in sizes), "running\naverages"])
+    ax.set(xlabel="images in the batch that is asked", ylabel="right answers (%)", ylim=(75, 100))
+    ax.legend(loc="lower right")
+    return fig.describe(
+        "Right answers of trained networks in training mode against the size of the batch, a line for each seed, and "
+        f"at the right those with running averages. Means over the seeds: {'; '.join(said)}.",
+        f"mean over the seeds: {'; '.join(said)}",
+    )
+
+
+def median_member(x: Array, candidates: int = 60, draws: int = 100, seed: int = 0) -> int:
+    """The image, among the first of x (images, height, width), that a single companion disturbs by the median."""
+    random = np.random.default_rng(seed)
+    noise = []
+    for who in range(candidates):
+        pairs = np.stack([np.broadcast_to(x[who], (draws, *x.shape[1:])), x[random.integers(len(x), size=draws)]], 1)
+        mean, std = pairs.mean((1, 2, 3)), pairs.std((1, 2, 3))
+        y = (x[who] - mean[:, None, None]) / std[:, None, None]
+        noise.append(y.var(axis=0).mean())
+    return int(np.argsort(noise)[candidates // 2])
 
 
 @picture
@@ -209,7 +273,7 @@ def draw_noise(sizes: Array, noise: Mapping[str, Array]) -> Figure:
     The arrays, one for each kind, are (sizes, images).
     """
     fig, ax = figure(2.9)
-    for (name, values), color, marker in zip(noise.items(), (BLUE, PINK), "os", strict=True):
+    for (name, values), color, marker in zip(noise.items(), (BLUE, GREEN, PINK), "o^s", strict=False):
         mean, half = np.array([interval(v) for v in values]).T
         ax.errorbar(sizes, mean, half, fmt=marker + "-", color=color, linewidth=1.2, capsize=3, label=name)
     guide = next(iter(noise.values()))[-1].mean() * np.sqrt(sizes[-1] / sizes)
@@ -224,5 +288,5 @@ def draw_noise(sizes: Array, noise: Mapping[str, Array]) -> Figure:
         for name, v in noise.items()
     )
     return fig.describe(
-        f"Relative noise against the batch size, logarithmic axes, falling like one over its square root. {said}.", said
+        f"Relative noise against the batch size, on logarithmic axes, falling with it. {said}.", said
     )

@@ -118,8 +118,18 @@ def test_effective_sample_size():
 
 
 def test_effective_sample_size_by_hand():
-    """Sample means 1 and 3: variance 2.  Within: 1 around each.  2 * (2 + 1) / 2."""
-    assert st.effective_sample_size(np.array([[[0.0, 2.0]], [[2.0, 4.0]]])).tolist() == [3.0]
+    """Sample means 1 and 3: variance 2, as at each position; the positions move together and are worth one value."""
+    assert st.effective_sample_size(np.array([[[0.0, 2.0]], [[2.0, 4.0]]])).tolist() == [2.0]
+    # positions (0, 0), (2, 0), (0, 2), (2, 2): variance 4/3 at each, 2/3 of the means
+    assert st.effective_sample_size(np.array([[[0.0, 0]], [[2, 0]], [[0, 2]], [[2, 2]]])) == pytest.approx([8])
+
+
+def test_a_pattern_that_is_the_same_in_all_samples_counts_for_nothing():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(4000, 1, 36))
+    pattern = np.where(np.arange(36) % 2, 3.0, 0.0)
+    np.testing.assert_allclose(st.effective_sample_size(x + pattern), st.effective_sample_size(x))
+    np.testing.assert_allclose(st.effective_sample_size(x + pattern) / 4000, 36, rtol=0.05)
 
 
 def test_effective_sample_size_predicts_the_spread_of_batch_means():

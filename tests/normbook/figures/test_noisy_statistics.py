@@ -3,13 +3,16 @@ import pytest
 
 from normbook.figures.noisy_statistics import (
     batch_statistics,
+    draw_by_layer,
     draw_company,
     draw_effective,
     draw_filters,
     draw_law,
     draw_noise,
     draw_statistics,
+    draw_training_mode,
     image_statistics,
+    median_member,
 )
 
 RANDOM = np.random.default_rng(0)
@@ -108,3 +111,28 @@ def test_lines_and_numbers_of_the_static_pictures():
     worth = draw_effective(["f", "g"], parts, {"a": 36, "b": 36})
     assert "a of 36 pixels: f 4, g 36" in worth.numbers
     assert np.allclose(worth.axes[0].lines[1].get_xdata(), [4 / 36, 1])
+
+
+def test_by_layer_draws_every_channel_and_says_the_medians():
+    worth = np.arange(1.0, 13).reshape(2, 2, 3)  # seeds, layers, channels
+    fig = draw_by_layer({"a": worth, "b": 1 / worth})
+    assert fig.numbers == "medians by layer: a 5.00, 8.00; b 0.24, 0.13"
+    points = [line for line in fig.axes[0].lines if line.get_alpha() == 0.45]
+    assert sorted(points[1].get_ydata()) == [4, 5, 6, 10, 11, 12]
+
+
+def test_training_mode_draws_a_line_a_seed():
+    fig = draw_training_mode([1, 2], {"a": np.array([[0.8, 0.9, 0.95], [0.7, 0.9, 0.93]])})
+    assert fig.numbers == "mean over the seeds: a 75.0% alone, 94.0% with running averages"
+    assert [line.get_ydata().tolist() for line in fig.axes[0].lines[::2]] == [[80, 90], [70, 90]]
+
+
+def test_the_median_member_is_neither_the_calmest_nor_the_most_disturbed():
+    x = np.random.default_rng(0).normal(size=(40, 4, 4)) * np.linspace(0.2, 5, 40)[:, None, None]
+
+    def noise(who):
+        return float(draw_company(x, 2, who=who).numbers.split("±")[1].split(" ")[0])
+
+    chosen = noise(median_member(x, candidates=21))
+    others = [noise(who) for who in range(21)]
+    assert sorted(others)[3] <= chosen <= sorted(others)[17]
