@@ -9,6 +9,7 @@ Scripts stay away: what is printed is the text, with the formulas and the defaul
 
 import functools
 import http.server
+import io
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import sys
 import threading
 from pathlib import Path
 
+import pypdf
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -65,20 +67,10 @@ NUMBER = """pages => {
 
 
 def page_numbers(pdf):
-    """{id: number of its page} from a PDF that Chromium wrote: its objects stand there in clear."""
-
-    def body(number):
-        start = pdf.index(b"\n%s 0 obj\n" % number)
-        return pdf[start : pdf.index(b"\nendobj", start)]
-
-    def leaves(number):
-        kids = re.search(rb"/Kids \[([^]]*)\]", body(number))
-        return [leaf for kid in re.findall(rb"(\d+) 0 R", kids[1]) for leaf in leaves(kid)] if kids else [number]
-
-    root = body(re.search(rb"/Root (\d+) 0 R", pdf)[1])
-    order = leaves(re.search(rb"/Pages (\d+) 0 R", root)[1])
-    places = re.findall(rb"/(\S+) \[(\d+) 0 R /XYZ", body(re.search(rb"/Dests (\d+) 0 R", root)[1]))
-    return {name.decode(): order.index(page) + 1 for name, page in places}
+    """{id: number of its page} from the bytes of a PDF."""
+    reader = pypdf.PdfReader(io.BytesIO(pdf))
+    found = reader.named_destinations.items()
+    return {name.removeprefix("/"): reader.get_destination_page_number(place) + 1 for name, place in found}
 
 
 def pages_in_order(toc):
