@@ -95,22 +95,22 @@ links: env  ## asks every outside address in the book whether it still answers; 
 .PHONY: wheel site live-test lab edit zip links colab-test
 
 assignments: dev  ## the graded assignments: student notebooks, checked; SOURCES=folder for a private set
-	SOURCES="$(SOURCES)" $(BIN)/python grading/assignments.py
+	SOURCES="$(SOURCES)" $(BIN)/python -m grading build
 
 grade: dev  ## grade A=name over grading/submitted, or FROM=export.zip; JOBS=2 DUE="2026-12-01 18:00"
-	SOURCES="$(SOURCES)" UNSANDBOXED="$(UNSANDBOXED)" $(BIN)/python grading/grade.py "$(A)" --jobs $(or $(JOBS),2) \
+	SOURCES="$(SOURCES)" UNSANDBOXED="$(UNSANDBOXED)" $(BIN)/python -m grading grade "$(A)" --jobs $(or $(JOBS),2) \
 	--due "$(DUE)" $(if $(FROM),--from "$(FROM)")
 
 student-book: env  ## the book without solutions, in _build/student/_build/html, made anew and searched for secrets
 	rm -rf _build/student
 	EDITION=student $(BIN)/jupyter-book build . -W -n --keep-going --path-output _build/student
-	$(BIN)/python grading/leaks.py --student _build/student
+	PYTHONPATH=book $(BIN)/python -m grading leaks --student _build/student
 
 student-site: wheel .venv-lite/installed  ## the same with live notebooks in lite/
 	rm -rf _build/student
 	EDITION=student NORMCORE_LIVE=1 $(BIN)/jupyter-book build . -W -n --keep-going --path-output _build/student
 	.venv-lite/bin/python tools/build_lite.py _build/student/_build/html dist/normcore-*.whl
-	$(BIN)/python grading/leaks.py --student _build/student
+	PYTHONPATH=book $(BIN)/python -m grading leaks --student _build/student
 
 .PHONY: assignments grade student-book student-site
 

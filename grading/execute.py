@@ -13,13 +13,15 @@ from typing import Any
 
 import nbformat
 import psutil
-from assignments import secrets as secret_lines
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbgrader.preprocessors import Execute, NbGraderPreprocessor
 from nbgrader.utils import is_grade, is_locked
 from traitlets import Int
+
+from grading.records import Flag
+from grading.source import secret_lines
 
 MOST_OUTPUT = 2_000_000  # bytes of one cell's messages; the kernel itself already cuts what is printed
 
@@ -74,7 +76,7 @@ class SandboxedExecute(Execute):
     patience = Int(5, help="seconds to stop after an interrupt").tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any], retries: int | None = None) -> Any:
-        self.flags: list[str] = []
+        self.flags: list[Flag] = []
         self.dead = self.watchdog = None
         self.interrupt_on_timeout = True
         self.hidden = secret_lines(nb)
@@ -85,7 +87,7 @@ class SandboxedExecute(Execute):
             if self.watchdog is None:
                 raise  # the kernel never started: nothing that the student did, so no grade
             if not self.dead:  # it went away after the last cell
-                self._flag(f"kernel ended ({type(error).__name__})")
+                self._flag("kernel ended", type(error).__name__)
             return nb, resources
         finally:
             if self.watchdog:
@@ -93,11 +95,11 @@ class SandboxedExecute(Execute):
             for index, cell in enumerate(nb.cells):  # nbgrader would take a test without output for a passed one
                 if cell.cell_type == "code" and is_grade(cell) and index not in self.settled:
                     cell.outputs = [_error("NotRun", self.dead or "this test was not run")]
-            nb.metadata["normcore_flags"] = self.flags
+            nb.metadata["normcore_flags"] = [vars(flag) for flag in self.flags]
 
-    def _flag(self, text: str) -> None:
-        if text not in self.flags:
-            self.flags.append(text)
+    def _flag(self, kind: str, detail: str = "") -> None:
+        if (flag := Flag(kind, detail)) not in self.flags:
+            self.flags.append(flag)
 
     def create_kernel_manager(self) -> Any:
         manager, run = super().create_kernel_manager(), os.environ["RUN_FOLDER"]
@@ -117,7 +119,7 @@ class SandboxedExecute(Execute):
     def _declare_dead(self, nb: NotebookNode, index: int, why: str) -> None:
         """Give up on the cells from here on."""
         self.dead = (self.watchdog.reason if self.watchdog else "") or why
-        self._flag(f"kernel ended ({self.dead})")
+        self._flag("kernel ended", self.dead)
         for cell in nb.cells[index:]:
             if cell.cell_type == "code" and not _kept(cell):
                 cell.outputs = [_error("KernelEnded", f"The kernel ended before this cell was done: {self.dead}.")]
@@ -132,15 +134,15 @@ class SandboxedExecute(Execute):
             return cell, resources
         name = cell.metadata.get("nbgrader", {}).get("grade_id", f"cell {index}")
         if reply.get("ename") == "CellTimeoutError":
-            self._flag(f"time limit in {name}")
+            self._flag("time limit", name)
             if not self._answers(index):
                 self.km.provisioner.process.kill()
                 self._declare_dead(self.nb, index, "it could not be interrupted")
                 return cell, resources
         if "MemoryError" in reply.get("ename", ""):
-            self._flag(f"memory limit in {name}")
+            self._flag("memory limit", name)
         if reply.get("changed"):
-            self._flag(f"tampering: {', '.join(reply['changed'][:5])} replaced")
+            self._flag("tampering", f"{', '.join(reply['changed'][:5])} replaced")
         if reply.get("cut") or self.bytes_seen > MOST_OUTPUT:
             self._flag("output cut")
         if role == "test":
@@ -155,7 +157,7 @@ class SandboxedExecute(Execute):
             if any(json.dumps(line)[1:-1] in shown for line in self.hidden):
                 output.clear()
                 output.update(nbformat.v4.new_output("stream", text="[removed: it showed hidden tests]"))
-                self._flag(f"hidden tests shown in {name}")
+                self._flag("hidden tests shown", name)
 
     def _run(self, cell: NotebookNode, index: int, role: str) -> dict[str, Any]:
         """Execute one cell, in the role that its metadata gives it; return the kernel's reply."""
@@ -208,7 +210,7 @@ class SandboxedExecute(Execute):
             cell.outputs = [o for o in cell.outputs if o.output_type != "error"]
             if "changed" not in reply or not self._can_fail(index):
                 if not self.dead:
-                    self._flag("tampering: checks can no longer fail")
+                    self._flag("tampering", "checks can no longer fail")
                 cell.outputs.append(_error("NotTrusted", "The checks no longer notice wrong values."))
         elif not any(o.output_type == "error" for o in cell.outputs):
             cell.outputs.append(_error(reply.get("ename", "Error"), reply.get("evalue", "the cell failed")))
@@ -225,7 +227,7 @@ class SandboxedExecute(Execute):
             if reply.get("status") != "error" or word not in str(reply.get("evalue")):
                 return False
             if reply.get("changed"):  # during the test, or from another thread
-                self._flag(f"tampering: {', '.join(reply['changed'][:5])} replaced")
+                self._flag("tampering", f"{', '.join(reply['changed'][:5])} replaced")
                 return False
         return True
 
@@ -238,6 +240,6 @@ class SaveFlags(NbGraderPreprocessor):
     """Writes the flags of the run to the file that grade.py named in RUN_FLAGS."""
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Any:
-        flags = nb.metadata.pop("normcore_flags", ["no record of the run"])
+        flags = nb.metadata.pop("normcore_flags", [{"kind": "no record of the run"}])
         Path(os.environ["RUN_FLAGS"]).write_text(json.dumps(flags))
         return nb, resources

@@ -7,9 +7,10 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from assignments import REGION
 from nbformat import NotebookNode
 from nbgrader.preprocessors import ClearHiddenTests, NbGraderPreprocessor
+
+from grading.source import REGION
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
 

@@ -1,4 +1,4 @@
-"""Look for secrets in everything that is published: python grading/leaks.py FOLDER [--student].
+"""Look for secrets in everything that is published: python -m grading leaks FOLDER [--student].
 
 Secrets are the solutions and hidden tests of the assignments and, in the students' edition, the solutions of the
 chapters. Every file in the folder is read, and what is inside of zip, gzip and tar files, notebooks, JSON and SQLite
@@ -20,10 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-GRADING = Path(__file__).resolve().parent
-sys.path[:0] = [str(GRADING), str(GRADING.parent / "book")]
-
-import assignments  # noqa: E402
+from grading import source as assignments
+from grading.course import GRADING, SOURCES
 
 SHORTEST = 16  # letters and digits; shorter lines stand in any program
 
@@ -37,10 +35,10 @@ def secret_lines(student: bool, root: Path = GRADING.parent, sources: Path | Non
     """Return {what to look for: the line and where it stands}."""
     found: dict[str, str] = {}
     public = ""
-    for source in sorted((sources or assignments.SOURCES).glob("*.md")):
+    for source in sorted((sources or SOURCES).glob("*.md")):
         notebook = assignments.read(source)
         public += squeeze("\n".join(assignments.REGION.sub("", cell.source) for cell in notebook.cells))
-        for line in assignments.secrets(notebook):
+        for line in assignments.secret_lines(notebook):
             _add(found, line, source.name)
     chapters = [root / "index.md", *sorted((root / "book").glob("*.md"))]
     from normext.editions import solutions, split

@@ -5,12 +5,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent if "__file__" in globals() else Path.cwd()
-sys.path.insert(0, str(HERE))
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # for alembic
 
-from assignments import STUB  # noqa: E402
-
-c = get_config()  # noqa: F821
+c = get_config()  # type: ignore[name-defined]  # noqa: F821
 
 root = Path(os.environ.get("NORMCORE_GRADING", HERE / "_build")).resolve()
 root.mkdir(parents=True, exist_ok=True)
@@ -18,8 +15,6 @@ c.CourseDirectory.course_id = "normcore"
 c.CourseDirectory.root = str(root)
 c.CourseDirectory.db_url = f"sqlite:///{root}/gradebook.db?timeout=120"
 
-c.ClearSolutions.code_stub = {"python": STUB}
-c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
 
 # what `nbgrader autograde` does with a submission; repair.py has already cleared and mended it
 c.Autograde.sanitize_preprocessors = [
@@ -28,8 +23,8 @@ c.Autograde.sanitize_preprocessors = [
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 c.Autograde.autograde_preprocessors = [
-    "execute.SandboxedExecute",
-    "execute.SaveFlags",
+    "grading.execute.SandboxedExecute",
+    "grading.execute.SaveFlags",
     "nbgrader.preprocessors.LimitOutput",
     "nbgrader.preprocessors.SaveAutoGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
@@ -37,7 +32,7 @@ c.Autograde.autograde_preprocessors = [
 ]
 c.GenerateFeedback.preprocessors = [
     "nbgrader.preprocessors.GetGrades",
-    "feedback.HideHiddenTests",
+    "grading.feedback.HideHiddenTests",
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
 

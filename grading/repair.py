@@ -15,6 +15,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from grading.records import Flag
+
 MOST_BYTES = 20_000_000
 KERNELS = {"python3", "python", ""}  # "python" is JupyterLite's
 
@@ -102,18 +104,18 @@ def _match(released: NotebookNode, handed_in: NotebookNode) -> dict[int, int]:
     return pairs
 
 
-def repair(released: NotebookNode, handed_in: NotebookNode) -> tuple[NotebookNode, list[str], list[str]]:
+def repair(released: NotebookNode, handed_in: NotebookNode) -> tuple[NotebookNode, list[Flag], list[str]]:
     """Return the mended submission, the flags, and the ids of the cells that the student added."""
-    flags: list[str] = []
+    flags: list[Flag] = []
 
-    def flag(text: str) -> None:
-        if text not in flags:
-            flags.append(text)
+    def flag(kind: str, detail: str = "") -> None:
+        if (found := Flag(kind, detail)) not in flags:
+            flags.append(found)
 
     pairs = _match(released, handed_in)
     kernel = str((handed_in.metadata.get("kernelspec") or {}).get("name", ""))
     if kernel not in KERNELS:
-        flag(f"kernel named {kernel[:40]}")
+        flag("kernel named", kernel[:40])
     if not any(_tags(c) for c in handed_in.cells):
         flag("metadata stripped")
     before: dict[int, list[NotebookNode]] = {}
@@ -150,20 +152,20 @@ def repair(released: NotebookNode, handed_in: NotebookNode) -> tuple[NotebookNod
                 if theirs.id != ours.id and theirs.id:
                     own_ids.append(theirs.id)
             elif role in ("given", "test") and theirs.source.strip() != ours.source.strip():
-                flag(f"{'test' if role == 'test' else 'given cell'} edited: {name}")
+                flag(f"{'test' if role == 'test' else 'given cell'} edited", name)
             if role == "keep":
                 cell.outputs = _kept_outputs(theirs.outputs)
             if tags and _tags(theirs):
                 if _tags(theirs).get("points") != tags.get("points"):
-                    flag(f"points edited: {name}")
+                    flag("points edited", name)
                 if any(_tags(theirs).get(k) != tags.get(k) for k in ("grade", "solution", "locked", "task")):
-                    flag(f"metadata edited: {name}")
+                    flag("metadata edited", name)
             if {"skip-execution", "raises-exception"} & set(theirs.metadata.get("tags") or ()):
-                flag(f"metadata edited: {name or 'a cell'}")
+                flag("metadata edited", name or "a cell")
         elif role in ("answer", "written"):
-            flag(f"answer missing: {name}")
+            flag("answer missing", name)
         elif role in ("given", "test"):
-            flag(f"{'test' if role == 'test' else 'given cell'} missing: {name}")
+            flag(f"{'test' if role == 'test' else 'given cell'} missing", name)
         cells.append(cell)
         add_extras(i)
     mended = nbformat.v4.new_notebook(cells=cells, metadata=json.loads(json.dumps(released.metadata)))

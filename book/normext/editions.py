@@ -13,7 +13,6 @@ import difflib
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 from sphinx.errors import ExtensionError
@@ -150,18 +149,15 @@ def keep_apart(app, config):
 
 def assignments(app):
     """The student notebooks of the assignments, made anew where their source changed."""
-    grading = Path(app.srcdir) / "grading"
-    if not (grading / "assignments.py").exists():
+    if not (Path(app.srcdir) / "grading" / "build.py").exists():
         return []
-    sys.path.insert(0, str(grading))
-    try:
-        import assignments as made
+    from grading.build import publish
+    from grading.source import SourceError
 
-        return made.publish(Path(app.srcdir) / "book" / "assignments")
-    except made.SourceError as error:
+    try:
+        return publish(Path(app.srcdir) / "book" / "assignments")
+    except SourceError as error:
         raise ExtensionError(f"assignments: {error}") from error
-    finally:
-        sys.path.remove(str(grading))
 
 
 def publish(app):

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-c = get_config()  # noqa: F821
+c = get_config()  # type: ignore[name-defined]  # noqa: F821
 
 here = Path(__file__).resolve().parent if "__file__" in globals() else Path.cwd()
 instructors = set(os.environ.get("COURSE_INSTRUCTORS", "instructor").split(","))

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-c = get_config()  # noqa: F821
+c = get_config()  # type: ignore[name-defined]  # noqa: F821
 
 c.CourseDirectory.course_id = "normcore"
 c.Exchange.root = os.environ["COURSE_EXCHANGE"]  # writable by all: mode 777, like nbgrader's documentation says

@@ -1,4 +1,4 @@
-"""Grade many synthetic submissions and report time and memory: python tests/grading/scale.py [NUMBER] [JOBS].
+"""Grade many synthetic submissions and report time and memory: python -m tests.grading.scale [NUMBER] [JOBS].
 
 Not a test: run by hand. The class is honest, mistaken and broken students in turn, without the endless loops, whose
 time is the time limit.
@@ -12,13 +12,12 @@ import threading
 import time
 from pathlib import Path
 
+import nbformat
 import psutil
 
-sys.path[:0] = [str(Path(__file__).parents[2] / "grading"), str(Path(__file__).parent)]
-
-import grade  # noqa: E402
-import nbformat  # noqa: E402
-import submissions as class_  # noqa: E402
+from grading.course import SOURCES, Course
+from grading.grade import grade
+from tests.grading import submissions as class_
 
 KINDS = (
     "honest",
@@ -60,17 +59,14 @@ def main(number: int, jobs: int) -> None:
 
         threading.Thread(target=watch, daemon=True).start()
         started = time.monotonic()
-        records = grade.grade(class_.NAME, base / "submitted", jobs, root=base / "root", results=base / "results")
+        course = Course(base / "root", base / "results", SOURCES)
+        records = grade(course, class_.NAME, base / "submitted", jobs)
         seconds = time.monotonic() - started
         again = time.monotonic()
-        grade.grade(class_.NAME, base / "submitted", jobs, root=base / "root", results=base / "results")
+        grade(course, class_.NAME, base / "submitted", jobs)
         again = time.monotonic() - again
         done.set()
-        wrong = [
-            r["student"]
-            for r in records
-            if sum(g[1] or 0 for g in r["grades"]) != class_.SUBMISSIONS[r["student"].split("-", 2)[2]][1]
-        ]
+        wrong = [r.student for r in records if r.points != class_.SUBMISSIONS[r.student.split("-", 2)[2]][1]]
         spent = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         print(
             f"{number} submissions, {jobs} jobs on {os.cpu_count()} cores: {seconds:.0f} s, "

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import assignments
 import nbformat
 
+from grading.course import SOURCES
+from grading.source import read, student_version
+
 NAME = "forward-pass"
-SOURCE = assignments.SOURCES / f"{NAME}.md"
+SOURCE = SOURCES / f"{NAME}.md"
 FULL = 17  # points that tests give; the written answer has 3 more
 
 Cells = list[Any]
@@ -19,8 +21,8 @@ Cells = list[Any]
 
 def solved() -> Any:
     """The student notebook with the reference answers and no hidden tests: what a good student hands in."""
-    source = assignments.read(SOURCE)
-    notebook = assignments.student_version(source)
+    source = read(SOURCE)
+    notebook = student_version(source)
     for cell, reference in zip(notebook.cells, source.cells, strict=True):
         if reference.metadata.get("normcore", {}).get("role") == "answer":
             cell.source = reference.source.replace("    ### BEGIN SOLUTION\n", "").replace("    ### END SOLUTION", "")
@@ -86,7 +88,7 @@ def unbiased(notebook: Any) -> None:
 
 @submission(0)
 def untouched(notebook: Any) -> Any:
-    return assignments.student_version(assignments.read(SOURCE))
+    return student_version(read(SOURCE))
 
 
 @submission(FULL)
@@ -99,12 +101,12 @@ def endless_cell(notebook: Any) -> None:
     insert(notebook, "batch-norm", "while True:\n    pass")
 
 
-@submission(FULL - 6, "time limit in instance-norm-check; time limit in instance-norm-hidden")
+@submission(FULL - 6, "time limit: instance-norm-check; time limit: instance-norm-hidden")
 def endless_function(notebook: Any) -> None:
     find(notebook, "instance-norm").source = "def instance_norm(x, gamma, beta, eps=1e-5):\n    while True: pass"
 
 
-@submission(5, "kernel ended .it could not be interrupted")
+@submission(5, "kernel ended: it could not be interrupted")
 def endless_and_stubborn(notebook: Any) -> None:
     insert(notebook, "moments-hidden", "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass")
 
@@ -151,12 +153,12 @@ def metadata_stripped(notebook: Any) -> None:
         cell.metadata, cell.id = nbformat.from_dict({}), f"new-{number}"
 
 
-@submission(FULL, "cells in common with borrower")
+@submission(FULL, "cells in common: borrower")
 def owner(notebook: Any) -> None:
     insert(notebook, "moments", "note = 'my own'", cell_id="0wn3r-ce11")
 
 
-@submission(0, "cells in common with owner")
+@submission(0, "cells in common: owner")
 def borrower(notebook: Any) -> None:
     """Another student's cell ids, and those of the assignment's own cells shuffled."""
     wrong(notebook)
@@ -180,7 +182,7 @@ def output_past_the_streams(notebook: Any) -> None:
     )
 
 
-@submission(5, "kernel ended .too many processes")
+@submission(5, "kernel ended: too many processes")
 def fork_bomb(notebook: Any) -> None:
     insert(notebook, "moments-hidden", "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass")
 
@@ -222,7 +224,7 @@ def renamed(notebook: Any) -> None:
     notebook.metadata["file"] = "forward-pass (1) final.ipynb"
 
 
-@submission(FULL, "kernel named my-conda-env")
+@submission(FULL, "kernel named: my-conda-env")
 def wrong_kernel(notebook: Any) -> None:
     notebook.metadata["kernelspec"] = {"name": "my-conda-env", "display_name": "mine", "language": "python"}
 
@@ -423,7 +425,7 @@ def batch_norm(x, gamma, beta, eps=1e-5):
 """
 
 
-@submission(FULL, "hidden tests shown in batch-norm-hidden")
+@submission(FULL, "hidden tests shown: batch-norm-hidden")
 def prints_the_hidden_test(notebook: Any) -> None:
     """A function can look at its caller: this cannot be stopped, but it is seen when it is printed."""
     cell = find(notebook, "batch-norm")

@@ -1,21 +1,24 @@
 """The assignments: named mistakes lose points, other correct solutions do not, and no marker slips through."""
 
-import assignments
 import nbformat
 import numpy as np
 import pytest
+
+from grading import build
+from grading.course import SOURCES
+from grading.source import SourceError, maximum, read, secret_lines, student_version
 
 NAMES = ("backward-pass", "forward-pass", "small-batches", "train-and-eval")
 
 
 @pytest.fixture(scope="module")
 def notebooks():
-    return {name: assignments.read(assignments.SOURCES / f"{name}.md") for name in NAMES}
+    return {name: read(SOURCES / f"{name}.md") for name in NAMES}
 
 
 def points(notebook, answers):
     """Points that tests give, by test, with these answers in place of the reference's."""
-    return {name: got for name, (got, _) in assignments.score(notebook, answers).items()}
+    return {name: got for name, (got, _) in build.score(notebook, answers).items()}
 
 
 def altered(notebook, name, *changes):
@@ -237,7 +240,7 @@ def test_a_mistake_loses_points(notebooks, mistake):
     with np.errstate(all="ignore"):
         got = points(notebook, altered(notebook, answer, *changes))
     assert [test for test in noticing if got[test] > 0] == []
-    assert sum(got.values()) < assignments.maximum(notebooks[name], automatic=True)
+    assert sum(got.values()) < maximum(notebooks[name], automatic=True)
 
 
 ALTERNATIVES = {
@@ -394,20 +397,20 @@ def summary(accuracies):
 @pytest.mark.parametrize("name", ALTERNATIVES)
 def test_another_correct_solution_gets_full_marks(notebooks, name):
     assignment, answers = ALTERNATIVES[name]
-    failed = {t: message for t, (got, message) in assignments.score(notebooks[assignment], answers).items() if not got}
+    failed = {t: message for t, (got, message) in build.score(notebooks[assignment], answers).items() if not got}
     assert failed == {}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_reference_gets_full_marks_and_the_untouched_notebook_none(name):
-    assert "the reference gets full marks" in assignments.check(assignments.SOURCES / f"{name}.md")
+    assert "the reference gets full marks" in build.check(SOURCES / f"{name}.md")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_student_version_is_the_one_that_nbgrader_makes_and_holds_no_secret(notebooks, name):
-    released = assignments.student_version(notebooks[name])
+    released = student_version(notebooks[name])
     text = nbformat.writes(released)
-    lines = assignments.secrets(notebooks[name])
+    lines = secret_lines(notebooks[name])
     assert len(lines) >= 20
     assert [line for line in lines if line in text] == []
     assert "BEGIN SOLUTION" not in text and "HIDDEN" not in text and "Rubric" not in text
@@ -433,7 +436,7 @@ def test_written_answers_have_a_rubric_that_adds_up(notebooks):
                 assert rubric.count("1 point ") == cell.metadata["nbgrader"]["points"]
 
 
-GOOD = (assignments.SOURCES / "forward-pass.md").read_text()
+GOOD = (SOURCES / "forward-pass.md").read_text()
 BROKEN = {
     "misspelt marker": (
         "### BEGIN HIDDEN TESTS\nmean, var = moments(small",
@@ -471,17 +474,17 @@ def test_a_slip_in_the_source_stops_the_build(tmp_path, slip):
     sources, published = tmp_path / "sources", tmp_path / "published"
     sources.mkdir()
     (sources / "forward-pass.md").write_text(GOOD.replace(old, new, 1))
-    with pytest.raises(assignments.SourceError):
-        assignments.publish(published, sources)
+    with pytest.raises(SourceError):
+        build.publish(published, sources)
     assert list(published.glob("*.ipynb")) == []
 
 
 def test_publishing_twice_writes_once_and_removes_what_has_no_source(tmp_path):
     (tmp_path / "old.ipynb").write_text("{}")
-    paths = assignments.publish(tmp_path)
+    paths = build.publish(tmp_path)
     assert sorted(p.stem for p in tmp_path.glob("*.ipynb")) == sorted(NAMES)
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in paths}
-    assignments.publish(tmp_path)
+    build.publish(tmp_path)
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in paths} == before
     assert {len({c["id"] for c in nbformat.read(p, 4).cells}) == len(nbformat.read(p, 4).cells) for p in paths} == {
         True

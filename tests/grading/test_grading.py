@@ -15,25 +15,32 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import assignments
-import grade
 import nbformat
 import psutil
 import pytest
-import submissions as class_
+
+from grading import hand_in
+from grading.course import GRADING, PUBLISHED, SOURCES, Course
+from grading.grade import grade
+from grading.records import Flag
+from grading.source import read, secret_lines
+from tests.grading import submissions as class_
 
 pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: no sandbox to test")
 
 
 @pytest.fixture(scope="module")
 def settings():
-    """Short limits, so that endless loops end soon."""
+    """Short limits, so that endless loops end soon; a temporary folder that nobody else uses."""
     before = dict(os.environ)
-    os.environ |= {"CELL_SECONDS": "8", "LIMIT_MEMORY": "2000000000"}
-    os.environ.pop("UNSANDBOXED", None)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    with tempfile.TemporaryDirectory(prefix="ncg-") as private:  # short: the kernels' sockets lie in it
+        os.environ |= {"CELL_SECONDS": "8", "LIMIT_MEMORY": "2000000000", "TMPDIR": private}
+        os.environ.pop("UNSANDBOXED", None)
+        tempfile.tempdir = None  # read the environment again
+        yield Path(private)
+        os.environ.clear()
+        os.environ.update(before)
+        tempfile.tempdir = None
 
 
 def grade_class(base):
@@ -43,7 +50,7 @@ def grade_class(base):
         class_.write(
             base / "submitted",
             DATABASE=str(base / "root" / "gradebook.db"),
-            GRADING=str(assignments.GRADING / "grade.py"),
+            GRADING=str(GRADING / "grade.py"),
             SOURCE=str(class_.SOURCE),
             PORT=server.getsockname()[1],
         )
@@ -55,9 +62,14 @@ def grade_class(base):
     return True
 
 
+def course(base, results="results"):
+    """A course with all its folders in base."""
+    return Course(base / "root", base / results, SOURCES)
+
+
 def again(base, jobs=2):
     """Grade the class once more."""
-    return grade.grade(class_.NAME, base / "submitted", jobs, root=base / "root", results=base / "results")
+    return grade(course(base), class_.NAME, base / "submitted", jobs)
 
 
 def table_of(base):
@@ -131,19 +143,19 @@ def test_probes_leave_no_trace(graded):
     assert "check = abs(" not in text and "NotTrusted" not in text
 
 
-def test_nothing_keeps_running_and_nothing_is_left_in_tmp(graded):
+def test_nothing_keeps_running_and_nothing_is_left_in_the_temporary_folder(graded, settings):
     mine = [
         p
         for p in psutil.Process().children(recursive=True)
         if any(word in " ".join(p.cmdline()) for word in ("bwrap", "sandbox/kernel.py"))
     ]
     assert mine == []
-    assert list(Path(os.environ.get("TMPDIR", "/tmp")).glob("nc-*/nc-*")) == []
+    assert list(settings.iterdir()) == []
 
 
 def test_feedback_opens_offline_and_hides_hidden_tests(graded):
     base = graded[0]
-    secret = assignments.secrets(assignments.read(class_.SOURCE))
+    secret = secret_lines(read(class_.SOURCE))
     pages = list((base / "results" / class_.NAME / "feedback").glob("*.html"))
     assert {p.stem for p in pages} == set(class_.SUBMISSIONS)
     for page in pages:
@@ -208,12 +220,12 @@ CALM = (  # without the time limits
 def test_ctrl_c_loses_no_grade_and_the_same_command_goes_on(graded, tmp_path):
     """As in a terminal: the signal goes to make, the grader, its workers and their kernels at once."""
     base, _, table, _ = graded
-    course = tmp_path / "course"  # a clone with results of its own
+    clone = tmp_path / "course"  # a clone with results of its own
     shutil.copytree(
-        assignments.GRADING, course / "grading", ignore=shutil.ignore_patterns("_*", "results", "submitted")
+        GRADING, clone / "grading", ignore=shutil.ignore_patterns("_build", "__pycache__", "results", "submitted")
     )
-    shutil.copy(assignments.GRADING.parent / "Makefile", course)
-    submitted, root = course / "grading" / "submitted", course / "grading" / "_build"
+    shutil.copy(GRADING.parent / "Makefile", clone)
+    submitted, root = clone / "grading" / "submitted", clone / "grading" / "_build"
     for student in CALM:
         shutil.copytree(base / "submitted" / student, submitted / student)
     scratch = tempfile.mkdtemp(prefix="ncc-")  # short: the kernels' sockets lie in it, and their paths must not be long
@@ -225,7 +237,7 @@ def test_ctrl_c_loses_no_grade_and_the_same_command_goes_on(graded, tmp_path):
     def start():
         return subprocess.Popen(
             command,
-            cwd=course,
+            cwd=clone,
             env=environment | {"TMPDIR": scratch, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -254,10 +266,10 @@ def test_ctrl_c_loses_no_grade_and_the_same_command_goes_on(graded, tmp_path):
     psutil.wait_procs(alive(), timeout=10)
     assert alive() == []
     assert os.listdir(scratch) == []
-    assert not list(course.rglob("*.part")) + list(course.rglob("*-journal"))
+    assert not list(clone.rglob("*.part")) + list(clone.rglob("*-journal"))
     records = {p.stem: p.stat().st_mtime_ns for p in (root / "records" / class_.NAME).glob("*.json")}
     assert 3 <= len(records) < len(CALM)
-    made = [course / "grading" / "results" / class_.NAME / "feedback" / f"{student}.html" for student in records]
+    made = [clone / "grading" / "results" / class_.NAME / "feedback" / f"{student}.html" for student in records]
     made += [root / "autograded" / student / class_.NAME / f"{class_.NAME}.ipynb" for student in records]
     before = {p: p.stat().st_mtime_ns for p in made}
 
@@ -266,7 +278,7 @@ def test_ctrl_c_loses_no_grade_and_the_same_command_goes_on(graded, tmp_path):
     assert run.returncode == 0, text
     assert f"{len(CALM)} submissions, {len(records)} already graded" in text
     assert {p: p.stat().st_mtime_ns for p in before} == before
-    with open(course / "grading" / "results" / class_.NAME / "grades.csv", newline="") as file:
+    with open(clone / "grading" / "results" / class_.NAME / "grades.csv", newline="") as file:
         assert list(csv.DictReader(file)) == [row for row in table if row["student"] in CALM]
     assert alive() == []
     os.rmdir(scratch)
@@ -274,14 +286,14 @@ def test_ctrl_c_loses_no_grade_and_the_same_command_goes_on(graded, tmp_path):
 
 def test_a_grade_given_by_hand_survives_and_reaches_table_and_feedback(copy):
     question = ("one-image", class_.NAME, class_.NAME, "owner")
-    with grade.gradebook(copy / "root") as book:
+    with course(copy).gradebook() as book:
         mark = book.find_grade(*question)
         mark.manual_score, mark.needs_manual_grade = 2.5, False
         book.find_comment(*question).manual_comment = "Say why."
         book.db.commit()
     (copy / "root" / "records" / class_.NAME / "owner.json").unlink()  # and it is graded again
     again(copy, 1)
-    with grade.gradebook(copy / "root") as book:  # graded again, nbgrader asks for a second look
+    with course(copy).gradebook() as book:  # graded again, nbgrader asks for a second look
         mark = book.find_grade(*question)
         assert mark.manual_score == 2.5
         mark.needs_manual_grade = False
@@ -308,15 +320,13 @@ def test_exports_of_learning_management_systems(tmp_path, settings):
         put("../../../evil/forward-pass.ipynb", b"", (2026, 12, 2, 0, 1, 0))
         put("gauss/essay.pdf", b"%PDF")
         put("__MACOSX/emmy/._forward.ipynb", b"x")
-    found = grade.from_zip(path, "forward-pass")
+    found = hand_in.from_zip(path, "forward-pass")
     assert list(found) == ["Ada-Lovelace", "boolegeorge", "emmy", "evil", "gauss"]
     assert found["boolegeorge"].late and not found["Ada-Lovelace"].late
-    assert grade.choose(found["boolegeorge"], "forward-pass")[1] == ["renamed: forward-pass-2.ipynb"]
-    assert grade.choose(found["gauss"], "forward-pass") == (None, ["no notebook"])
-    records = grade.grade(
-        "forward-pass", path, 2, due="2026-12-01", root=tmp_path / "root", results=tmp_path / "results"
-    )
-    rows = {r["student"]: (sum(g[1] or 0 for g in r["grades"]), r["late"]) for r in records}
+    assert hand_in.choose(found["boolegeorge"], "forward-pass")[1] == [Flag("renamed", "forward-pass-2.ipynb")]
+    assert hand_in.choose(found["gauss"], "forward-pass") == (None, [Flag("no notebook")])
+    records = grade(course(tmp_path), "forward-pass", path, 2, due="2026-12-01")
+    rows = {r.student: (r.points, r.late) for r in records}
     assert rows == {
         "Ada-Lovelace": (17, "no"),
         "boolegeorge": (17, "yes"),
@@ -331,7 +341,9 @@ def test_without_bubblewrap_nothing_is_graded(tmp_path):
     (tmp_path / "submitted").mkdir()
     command = [
         sys.executable,
-        str(assignments.GRADING / "grade.py"),
+        "-m",
+        "grading",
+        "grade",
         "forward-pass",
         "--from",
         str(tmp_path / "submitted"),
@@ -348,8 +360,8 @@ def test_unsandboxed_grades_only_when_told(tmp_path, settings, monkeypatch, caps
     folder = tmp_path / "submitted" / "one" / class_.NAME
     folder.mkdir(parents=True)
     nbformat.write(class_.solved(), folder / f"{class_.NAME}.ipynb")
-    (record,) = grade.grade(class_.NAME, tmp_path / "submitted", 1, root=tmp_path / "root", results=tmp_path / "out")
-    assert sum(g[1] or 0 for g in record["grades"]) == class_.FULL and record["flags"] == []
+    (record,) = grade(course(tmp_path), class_.NAME, tmp_path / "submitted", 1)
+    assert record.points == class_.FULL and record.all_flags == ()
     assert "student code runs with your rights" in capsys.readouterr().out
 
 
@@ -359,9 +371,9 @@ def test_a_private_set_stays_out_of_the_book(tmp_path):
     text = class_.SOURCE.read_text().replace("# Forward pass of batch", "# Private forward pass of batch")
     (private / "secret-forward.md").write_text(text)
     environment = os.environ | {"SOURCES": str(private), "NORMCORE_GRADING": str(tmp_path / "root")}
-    command = [sys.executable, str(assignments.GRADING / "assignments.py")]
+    command = [sys.executable, "-m", "grading", "build"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "secret-forward: 20 points" in run.stdout
     assert [p.name for p in (private / "student").iterdir()] == ["secret-forward.ipynb"]
     assert (tmp_path / "root" / "release" / "secret-forward" / "secret-forward.ipynb").exists()
-    assert not (assignments.PUBLISHED / "secret-forward.ipynb").exists()
+    assert not (PUBLISHED / "secret-forward.ipynb").exists()

@@ -9,11 +9,12 @@ import sys
 import zipfile
 from pathlib import Path
 
-import assignments
-import leaks
 import pytest
 from normext import editions
 from sphinx.errors import ExtensionError
+
+from grading import leaks
+from grading.course import SOURCES
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,7 +91,7 @@ def build(folder, edition, chapter=CHAPTER):
     (folder / "book" / "assignments.md").write_text(
         "# Assignments\n\n"
         + "\n".join(
-            f"- {{download}}`{s.stem} <assignments/{s.stem}.ipynb>`" for s in sorted(assignments.SOURCES.glob("*.md"))
+            f"- {{download}}`{s.stem} <assignments/{s.stem}.ipynb>`" for s in sorted(SOURCES.glob("*.md"))
         )
         + "\n"
     )
@@ -192,7 +193,7 @@ def test_the_students_edition_still_offers_sources_notebooks_and_a_search(books)
 def test_both_editions_carry_student_notebooks_and_no_graded_secret(books, edition):
     html = books[edition] / "_build" / "html"
     names = {p.name for p in html.glob("_downloads/*/*.ipynb")}
-    assert names == {f"{s.stem}.ipynb" for s in assignments.SOURCES.glob("*.md")}
+    assert names == {f"{s.stem}.ipynb" for s in SOURCES.glob("*.md")}
     live = {p.name for p in (books[edition] / "_build" / "notebooks" / "lite").glob("*.ipynb")}
     assert live == (names - {"small-batches.ipynb"}) | {"chapter.ipynb"}
     secrets = leaks.secret_lines(student=False)

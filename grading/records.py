@@ -1,0 +1,74 @@
+"""What the grader knows of a submission: its marks and its flags."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+MINOR = frozenset({"renamed", "kernel named", "several notebooks", "cells in another order", "late"})
+
+
+@dataclass(frozen=True, order=True)
+class Flag:
+    """Something odd about a submission: what kind of thing, and where or which."""
+
+    kind: str
+    detail: str = ""
+
+    @property
+    def minor(self) -> bool:
+        """True for what is good to know, but no reason to open the notebook."""
+        return self.kind in MINOR
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The points of one question; None as long as nobody has read a written answer."""
+
+    question: str
+    points: float | None
+    maximum: float
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One student's submission, graded.
+
+    ``key`` is a digest of all that the grade depends on, ``found`` are the flags of handing in (which file, what else
+    was there), ``flags`` those of reading and running it, ``ids`` the random ids of the student's own cells.
+    """
+
+    student: str
+    key: str = ""
+    marks: tuple[Mark, ...] = ()
+    found: tuple[Flag, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    ids: tuple[str, ...] = ()
+    late: str = ""  # "yes", "no" or, where no time is known, ""
+    seconds: float = 0.0
+    error: str = ""  # why it could not be graded
+
+    @property
+    def points(self) -> float:
+        """All points so far."""
+        return sum(mark.points or 0 for mark in self.marks)
+
+    @property
+    def all_flags(self) -> tuple[Flag, ...]:
+        """Those of handing in first."""
+        return self.found + self.flags
+
+    def as_json(self) -> dict[str, Any]:
+        """A tree that json can write."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> Record:
+        """The record that as_json wrote."""
+        parts = {"marks": Mark, "found": Flag, "flags": Flag}
+        made = {name: tuple(kind(**part) for part in tree[name]) for name, kind in parts.items()}
+        return cls(**{**tree, **made, "ids": tuple(tree["ids"])})
