@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import html
+import itertools
+import json
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 from tqdm.auto import tqdm
@@ -16,9 +20,12 @@ if sys.platform == "emscripten":
     tqdm.monitor_interval = 0  # the monitor is a thread, and a browser's Python has none
 
 MOST_PICTURES = 120  # every picture travels with the page
+NO_SCRIPT = "The dials need scripts, which are switched off here: this is the picture at their defaults."
 
 
-def explore(draw: Callable[..., Any], *, start: dict[str, Any] | None = None, **choices: Sequence[Any]) -> Explorer:
+def explore(
+    draw: Callable[..., Any], *, start: dict[str, Any] | None = None, **choices: Sequence[Any]
+) -> Explorer | Published:
     """Show ``draw(...)`` with a dial for each keyword argument.
 
     Parameters
@@ -34,9 +41,10 @@ def explore(draw: Callable[..., Any], *, start: dict[str, Any] | None = None, **
 
     Returns
     -------
-    Explorer
-        A widget.  All pictures are drawn now, and dial and picture are linked in the front end: the dials work in a
-        published page that has no kernel, and an error in ``draw`` is an error of the cell.
+    Explorer or Published
+        With a kernel a widget; while the book is built (``NORMCORE_BOOK`` is set then) the HTML of a page, with the
+        browser's own controls.  All pictures are drawn now, and dial and picture are linked in the front end: the dials
+        need no kernel, and an error in ``draw`` is an error of the cell.
 
     Raises
     ------
@@ -60,36 +68,115 @@ def explore(draw: Callable[..., Any], *, start: dict[str, Any] | None = None, **
     options = {name: [_labelled(value) for value in values] for name, values in choices.items()}
     _check(options, start)
 
-    dials = {name: _dial(name, options[name], start.get(name, options[name][0][1])) for name in options}
-    count = math.prod(len(values) for values in options.values())
-    pictures = iter(tqdm(range(count), desc="drawing", delay=2, leave=False))
+    dials = [Dial.of(name, options[name], start.get(name, options[name][0][1])) for name in options]
+    combinations = list(itertools.product(*(dial.values for dial in dials)))
+    pictures = [
+        _show(draw, dict(zip(options, chosen, strict=True)))
+        for chosen in tqdm(combinations, desc="drawing", delay=2, leave=False)
+    ]
+    return Published(dials, pictures) if os.environ.get("NORMCORE_BOOK") else Explorer(dials, pictures)
 
-    def view(chosen: dict[str, Any]) -> widgets.Widget:
-        """A picture when every dial has a value, else a stack with one view for each value of the next dial."""
-        if len(chosen) == len(options):
-            next(pictures)
-            return widgets.HTML(_show(draw, chosen), layout=widgets.Layout(width="100%", margin="0"))
-        name = list(options)[len(chosen)]
-        views = [view({**chosen, name: value}) for _, value in options[name]]
-        stack = widgets.Stack(views, selected_index=dials[name].index, layout=widgets.Layout(width="100%"))
-        widgets.jslink((dials[name], "index"), (stack, "selected_index"))
-        return stack
 
-    root = view({})
-    next(pictures, None)  # lets the progress bar close
-    return Explorer(dials, root)
+class Dial(NamedTuple):
+    """One dial: its choices, and where it stands at first."""
+
+    argument: str
+    labels: list[str]
+    values: list[Any]
+    index: int
+
+    @classmethod
+    def of(cls, argument: str, options: list[tuple[str, Any]], value: Any) -> Dial:
+        """The dial of an argument with its options [(label, value), …], standing at a value."""
+        labels, values = (list(column) for column in zip(*options, strict=True))
+        return cls(argument, labels, values, values.index(value))
+
+    @property
+    def name(self) -> str:
+        """What is written on it."""
+        return self.argument.replace("_", " ")
+
+    @property
+    def buttons(self) -> bool:
+        """Buttons suit words and truth values, a slider numbers."""
+        return all(isinstance(value, str | bool) for value in self.values)
+
+
+def _default(dials: Sequence[Dial], pictures: Sequence[str]) -> str:
+    """The picture for where the dials stand; pictures are in the order of their choices, the last dial's fastest."""
+    index = 0
+    for dial in dials:
+        index = index * len(dial.values) + dial.index
+    return pictures[index]
+
+
+class Published:
+    """Dials in a page, which has no kernel: native controls, the default picture, and all of them as JSON beside it.
+
+    ``dials.js`` links them.  The id is a digest of the pictures; the page's extension moves the JSON to a file.
+    """
+
+    def __init__(self, dials: Sequence[Dial], pictures: Sequence[str]) -> None:
+        self.dials, self.pictures = dials, pictures
+
+    def _repr_html_(self) -> str:
+        # "</" would end the script element; JSON reads the escaped slash as a slash
+        pictures = json.dumps(self.pictures, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+        name = f"explore-{hashlib.sha256(pictures.encode()).hexdigest()[:8]}"
+        controls = "".join(
+            (_buttons if dial.buttons else _slider)(dial, f"{name}-{number}") for number, dial in enumerate(self.dials)
+        )
+        return (
+            f'<div class="nc-explore" id="{name}">{controls}<noscript><p class="nc-note">{NO_SCRIPT}</p></noscript>'
+            f'<div class="nc-picture">{_default(self.dials, self.pictures)}</div>'
+            f'<script type="application/json">{pictures}</script></div>'
+        )
+
+
+def _slider(dial: Dial, name: str) -> str:
+    shown = html.escape(dial.labels[dial.index])
+    return (
+        f'<div class="nc-dial nc-slider"><label class="nc-label" for="{name}">'
+        f'{html.escape(dial.name)}</label><output class="nc-readout" for="{name}">{shown}</output>'
+        f'<input type="range" id="{name}" min="0" max="{len(dial.labels) - 1}" '
+        f'value="{dial.index}" aria-valuetext="{shown}" autocomplete="off" disabled '
+        f'data-labels="{html.escape(json.dumps(dial.labels, ensure_ascii=False))}"></div>'
+    )
+
+
+def _buttons(dial: Dial, name: str) -> str:
+    words = html.escape(dial.name)
+    choices = "".join(
+        f'<button type="button" aria-pressed="{str(index == dial.index).lower()}" disabled>'
+        f"{html.escape(label)}</button>"
+        for index, label in enumerate(dial.labels)
+    )
+    return (
+        f'<div class="nc-dial nc-buttons" id="{name}" role="group" aria-label="{words}">'
+        f'<span class="nc-label">{words}</span><div>{choices}</div></div>'
+    )
 
 
 class Explorer(widgets.VBox):  # type: ignore[misc]
     """Dials above a stack of pictures.  A front end without widgets shows the default picture instead."""
 
-    def __init__(self, dials: dict[str, widgets.Widget], view: widgets.Widget) -> None:
-        super().__init__([*dials.values(), view], layout=widgets.Layout(width="100%"))
+    def __init__(self, dials: Sequence[Dial], pictures: Sequence[str]) -> None:
+        self.dials = {dial.argument: _widget(dial) for dial in dials}
+        self.default = _default(dials, pictures)
+        left = iter(pictures)
+
+        def view(deeper: list[widgets.Widget]) -> widgets.Widget:
+            """A picture below the last dial, else a stack with one view for each value of the next dial."""
+            if not deeper:
+                return widgets.HTML(next(left), layout=widgets.Layout(width="100%", margin="0"))
+            views = [view(deeper[1:]) for _ in deeper[0].options]
+            stack = widgets.Stack(views, selected_index=deeper[0].index, layout=widgets.Layout(width="100%"))
+            widgets.jslink((deeper[0], "index"), (stack, "selected_index"))
+            return stack
+
+        own = list(self.dials.values())
+        super().__init__([*own, view(own)], layout=widgets.Layout(width="100%"))
         self.add_class("nc-explore")
-        self.dials = dials
-        for dial in dials.values():
-            view = view.children[dial.index]
-        self.default: str = view.value
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         bundle = super()._repr_mimebundle_(**options)
@@ -127,13 +214,14 @@ def _check(options: dict[str, list[tuple[str, Any]]], start: dict[str, Any]) -> 
         raise ValueError(f"{count} pictures are too many for one page (at most {MOST_PICTURES}): give fewer values")
 
 
-def _dial(name: str, options: list[tuple[str, Any]], value: Any) -> widgets.Widget:
-    words = all(isinstance(v, str | bool) for _, v in options)
-    kind = widgets.ToggleButtons if words else functools.partial(widgets.SelectionSlider, continuous_update=True)
+def _widget(dial: Dial) -> widgets.Widget:
+    kind = (
+        widgets.ToggleButtons if dial.buttons else functools.partial(widgets.SelectionSlider, continuous_update=True)
+    )
     return kind(
-        options=options,
-        value=value,
-        description=name.replace("_", " "),
+        options=list(zip(dial.labels, dial.values, strict=True)),
+        index=dial.index,
+        description=dial.name,
         style={"description_width": "initial"},
         layout=widgets.Layout(width="100%", max_width="36rem"),
     )

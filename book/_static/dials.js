@@ -19,14 +19,11 @@ window.normcoreDials = (name, pictures) => {
     const buttons = [...dial.querySelectorAll("button")];
     for (const button of buttons) {
       button.addEventListener("click", () => {
-        for (const one of buttons) {
-          one.classList.toggle("mod-active", one === button);
-          one.setAttribute("aria-pressed", String(one === button));
-        }
+        for (const one of buttons) one.setAttribute("aria-pressed", String(one === button));
         show();
       });
     }
-    return { count: buttons.length, index: () => buttons.findIndex((one) => one.matches(".mod-active")) };
+    return { count: buttons.length, index: () => buttons.findIndex((one) => one.matches('[aria-pressed="true"]')) };
   });
 
   const chosen = () => dials.reduce((sum, dial) => sum * dial.count + dial.index(), 0);

@@ -116,12 +116,9 @@ def stop(app, error):
         app.normcore_typesetter.close()
 
 
-def setup(app):
+def add_renderer(app):
     app.add_html_math_renderer(
         "typeset",
         (typeset(html_visit_math, r"\(", r"\)"), None),
         (typeset(html_visit_displaymath, r"\[", r"\]"), None),
     )
-    app.connect("config-inited", start, priority=700)
-    app.connect("build-finished", stop)
-    return {"parallel_read_safe": True, "parallel_write_safe": False}

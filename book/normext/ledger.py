@@ -170,10 +170,15 @@ def merge(app, env, docnames, other):
     pages(env).update(pages(other) & set(docnames))
 
 
-def setup(app):
+def add_directive(app):
     app.add_node(LedgerNode)
     app.add_directive("ledger", Ledger)
     app.add_post_transform(FillLedger)
+
+
+def setup(app):
+    """For a small book that has a ledger and nothing else of this package."""
+    add_directive(app)
     app.connect("env-updated", rewrite)
     app.connect("env-purge-doc", forget)
     app.connect("env-merge-info", merge)

@@ -7,7 +7,6 @@
 `make book` alone sets neither, and its pages show neither.
 """
 
-import os
 import re
 from urllib.parse import quote
 
@@ -67,10 +66,3 @@ def services_for(repo, name, pathto):
 
 def link(text, url, icon, tooltip, label=""):
     return {"type": "link", "text": text, "url": url, "icon": icon, "tooltip": tooltip, "label": label}
-
-
-def setup(app):
-    app.add_config_value("normcore_live", bool(os.environ.get("NORMCORE_LIVE")), "html", bool)
-    app.connect("config-inited", find_site)
-    app.connect("html-page-context", add_buttons, priority=600)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -151,11 +151,3 @@ def card(path):
                     axes.add_patch(square)
             axes.text(left + 3.25, 2.6, name, size=20, color=color, weight="bold", va="center")
         figure.savefig(path)
-
-
-def setup(app):
-    app.connect("config-inited", look)
-    app.connect("html-page-context", tags)
-    app.connect("html-collect-pages", more_pages)
-    app.connect("build-finished", for_robots)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

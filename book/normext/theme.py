@@ -21,7 +21,13 @@ from sphinx.errors import ExtensionError
 STYLE_LINK = re.compile(r'\s*<link\b(?=[^>]*rel="stylesheet")[^>]*?href="([^"]*?_static/)([^"?]+\.css)[^>]*>')
 SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<body>.*?)</script>\s*", re.S)
 BUNDLE = "site.css"
-MADE_BY_WIDGETS = re.compile("(widget|jupyter|lm|mod|noUi|nc)-|slider")  # classes that stand in no file of ours
+# Otherwise the theme writes "Got invalid theme mode" to the console, and paints without colors for a moment.
+THEME_MODE = """{
+  const root = document.documentElement.dataset;
+  root.mode ||= "auto";
+  root.theme ||= matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+}"""
+OURS = re.compile("nc-")  # classes that scripts may add
 
 
 PLAIN = ("n", "nn", "p", "w")  # parts of a program that Pygments marks and the styles leave as they are
@@ -231,7 +237,7 @@ def wanted(selector, used):
     """Whether every class that the selector demands is used somewhere."""
     demanded = re.sub(r":(not|is|where|has)\((?:[^()]|\([^()]*\))*\)|\[[^\]]*\]", "", selector)
     classes = [re.sub(r"\\(.)", r"\1", name) for name in re.findall(r"\.((?:[\w-]|\\.)+)", demanded)]
-    return all(name in used or MADE_BY_WIDGETS.match(name) for name in classes)
+    return all(name in used or OURS.match(name) for name in classes)
 
 
 def tight(content):
@@ -267,11 +273,18 @@ def choose(app, config):
     config.html_theme_options["pygments_dark_style"] = DARK_PROGRAMS
 
 
-def setup(app):
-    app.connect("config-inited", choose)
-    app.connect("builder-inited", watch)
-    app.connect("build-finished", silence)
-    app.connect("build-finished", write_styles, priority=900)
-    app.add_css_file("theme.css", priority=900)
-    app.add_js_file("theme.js", loading_method="defer")
-    return {"parallel_read_safe": True, "parallel_write_safe": False}
+def without_thebe(app):
+    """Take back what sphinx_thebe registered: Jupyter Book always loads it, and it has no switch.
+
+    It puts the address of a script on unpkg on every page and declares it twice (an error in the console).
+    This book runs its chapters without it.
+    """
+    for listeners in app.events.listeners.values():
+        listeners[:] = [one for one in listeners if one.handler.__module__ != "sphinx_thebe"]
+    app.registry.css_files[:] = [one for one in app.registry.css_files if one[0] != "sphinx-thebe.css"]
+
+
+def drop_icon_script(app, error):
+    """The theme has every icon as a font, too, and as 1.5 MB of script, which no page of this book asks for."""
+    for script in Path(app.outdir).glob("_static/vendor/fontawesome/*/js/all.min.js*"):
+        script.unlink()

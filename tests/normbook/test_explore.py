@@ -1,5 +1,8 @@
 import functools
+import html
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -146,3 +149,49 @@ def test_a_progress_bar_for_somebody_who_waits_alone(book):
     done = subprocess.run([sys.executable, "-c", SLOW], env=environment, capture_output=True, text=True, check=True)
     assert ("drawing" in done.stderr) is not book, done.stderr
     assert not done.stdout
+
+
+# ---- in a page, which has no kernel ----
+
+
+@pytest.fixture
+def published(monkeypatch):
+    monkeypatch.setenv("NORMCORE_BOOK", "1")
+    return explore
+
+
+def stored(shown):
+    """The pictures that a page gets."""
+    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', shown, re.DOTALL)[1])
+
+
+def test_a_page_gets_native_dials_the_default_picture_and_all_pictures_in_order(published):
+    shown = published(draw, start={"size": 2, "word": "b"}, size=[1, 2], word=["a", "b", "c"])._repr_html_()
+    said = [re.search(r"numbers (\d \w)", one)[1] for one in stored(shown)]
+    assert said == ["1 a", "1 b", "1 c", "2 a", "2 b", "2 c"]
+    default = shown[shown.index('class="nc-picture"') : shown.index("<script")]
+    assert "numbers 2 b" in default and "numbers 1 a" not in default
+    assert '<input type="range"' in shown and 'max="1" value="1" aria-valuetext="2"' in shown
+    assert re.findall(r'aria-pressed="(\w+)" disabled>(\w)<', shown) == [("false", "a"), ("true", "b"), ("false", "c")]
+
+
+def test_pictures_cannot_end_the_script_that_holds_them(published):
+    @picture
+    def hostile(size):
+        fig, _ = figure(2.0)
+        return fig.describe("</script><b>", "</script>")
+
+    shown = published(hostile, size=[1, 2])._repr_html_()
+    assert shown.count("</script>") == 1 and len(stored(shown)) == 2
+
+
+def test_labels_are_written_as_text(published):
+    shown = published(draw, size=[("<i>1", 1), ('"2', 2)])._repr_html_()
+    assert "<i>" not in shown.split('class="nc-picture"')[0]
+    labels = html.unescape(re.search(r'data-labels="(.*?)"', shown)[1])
+    assert json.loads(labels) == ["<i>1", '"2']
+
+
+def test_an_error_in_draw_surfaces_in_a_page_too(published):
+    with pytest.raises(ZeroDivisionError):
+        published(lambda size: 1 / 0, size=[1, 2])

@@ -8,7 +8,7 @@ def test_no_violation_and_every_dial_moves(strict, page_name):
     page = tour.open(page_name)
     for explorer in page.locator(".nc-explore").all():
         before = explorer.inner_html()
-        control = explorer.locator("input[type=range], .widget-toggle-button:not(.mod-active)").first
+        control = explorer.locator("input[type=range], button[aria-pressed=false]").first
         control.focus()
         slider = control.evaluate("c => c.type === 'range' ? (c.value === c.max ? 'ArrowLeft' : 'ArrowRight') : ''")
         page.keyboard.press(slider or "Space")

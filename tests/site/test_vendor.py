@@ -13,10 +13,10 @@ def test_without_npm_the_pages_keep_their_cdn_and_one_line_says_so(tmp_path, mon
     monkeypatch.setattr(shutil, "which", lambda name: None)
     said = []
     monkeypatch.setattr(vendor.log, "info", lambda text, *args: said.append(text % args))
-    config = SimpleNamespace(html_static_path=[], mathjax_path="cdn")
+    config = SimpleNamespace(html_static_path=[])
     with caplog.at_level(logging.WARNING):
         vendor.serve(SimpleNamespace(srcdir=tmp_path), config)
-    assert config.mathjax_path == "cdn" and not config.html_static_path
+    assert not config.html_static_path
     assert len(said) == 1 and "npm is not installed" in said[0] and "CDN" in said[0]
     assert not caplog.records
 
@@ -32,13 +32,9 @@ def test_without_node_the_pages_typeset_their_own_formulas(tmp_path, monkeypatch
 
 
 def test_an_archive_with_other_bytes_stops_the_build(tmp_path):
-    path = tmp_path / "requirejs-2.3.8.tgz"
+    version, sha512, _ = vendor.PACKAGES["mathjax"]
+    path = tmp_path / f"mathjax-{version}.tgz"
     path.write_bytes(b"not what it should be")
     with pytest.raises(ExtensionError, match="SHA-512"):
-        vendor.archive("requirejs", "2.3.8", vendor.PACKAGES["requirejs"][1], tmp_path)
+        vendor.archive("mathjax", version, sha512, tmp_path)
     assert not path.exists()
-
-
-def test_a_manager_that_has_changed_is_noticed():
-    with pytest.raises(ExtensionError, match="is that mend still needed"):
-        vendor.mended("nothing of what we mend")

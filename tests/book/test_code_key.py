@@ -1,0 +1,105 @@
+"""A chapter is executed anew when the code that it imports changes, and not otherwise."""
+
+import re
+from pathlib import Path
+
+import jupytext
+import pytest
+from normext import code_key
+
+ROOT = Path(__file__).parents[2]
+CHAPTERS = sorted(path for path in (ROOT / "book").glob("*.md") if code_key.FRONT.match(path.read_text("utf8")))
+
+CHAPTER = """---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+# Chapter
+
+```{code-cell} ipython3
+%matplotlib inline
+```
+
+```{code-cell} ipython3
+def later():
+    from normbook.figures.one import draw
+```
+"""
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A tree with two figures modules; the first reads a data file and imports normcore relatively."""
+    for folder in ("normcore", "normbook", "normbook/figures"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text("")
+    (tmp_path / "normcore/functional.py").write_text("from ._blocks import Block\n")
+    (tmp_path / "normcore/_blocks.py").write_text("")
+    (tmp_path / "normbook/style.py").write_text("import normcore.functional\n")
+    (tmp_path / "normbook/figures/one.py").write_text("from ..style import BLUE\nFILE = 'numbers.npz'\n")
+    (tmp_path / "normbook/figures/two.py").write_text("")
+    (tmp_path / "normbook/figures/numbers.npz").write_bytes(b"1")
+    (tmp_path / "normbook/figures/others.npz").write_bytes(b"1")
+    return tmp_path
+
+
+def test_the_closure_follows_imports_and_data(small):
+    found = {str(file.relative_to(small)) for file in code_key.closure(CHAPTER, small)}
+    assert found == {
+        "normcore/__init__.py", "normcore/functional.py", "normcore/_blocks.py", "normbook/__init__.py",
+        "normbook/style.py", "normbook/figures/__init__.py", "normbook/figures/one.py", "normbook/figures/numbers.npz",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "matters"),
+    [
+        ("normcore/_blocks.py", True),
+        ("normbook/style.py", True),
+        ("normbook/figures/one.py", True),
+        ("normbook/figures/numbers.npz", True),
+        ("normbook/figures/two.py", False),
+        ("normbook/figures/others.npz", False),
+    ],
+)
+def test_a_comment_changes_the_key_of_the_chapters_that_import_it(small, file, matters):
+    before = code_key.key(CHAPTER, small)
+    (small / file).write_bytes((small / file).read_bytes() + b"# a comment\n")
+    assert (code_key.key(CHAPTER, small) != before) == matters
+
+
+def test_the_pins_count_and_a_page_without_code_has_no_key(small):
+    before = code_key.key(CHAPTER, small)
+    (small / "requirements.txt").write_text("numpy==2\n")
+    assert code_key.key(CHAPTER, small) != before
+    assert code_key.key("# A page\n", small) == ""
+
+
+def test_the_key_goes_into_the_kernelspec_and_nowhere_else(small):
+    class App:
+        srcdir = small
+
+        class env:
+            pass
+
+    source = [CHAPTER]
+    code_key.mark(App, "chapter", source)
+    assert re.sub(r"  code: [0-9a-f]{12}\n", "", source[0]) == CHAPTER
+    kernelspec = jupytext.reads(source[0], fmt="md:myst").metadata["kernelspec"]
+    assert kernelspec["code"] == App.env.normcore_keys["chapter"] and kernelspec["name"] == "python3"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_one_figures_module_matters_to_few_chapters(chapter):
+    names = {str(file.relative_to(ROOT)) for file in code_key.closure(chapter.read_text("utf8"), ROOT)}
+    assert "normcore/functional.py" in names
+    assert not any(name.startswith("tests") for name in names)
+    own = f"normbook/figures/{chapter.stem.replace('-', '_')}.py"
+    assert own in names or not (ROOT / own).exists()
