@@ -41,13 +41,12 @@ def secret_lines(student: bool, root: Path = GRADING.parent, sources: Path | Non
         for line in assignments.secret_lines(notebook):
             _add(found, line, source.name)
     chapters = [root / "index.md", *sorted((root / "book").glob("*.md"))]
-    from normext.editions import solutions, split
-
     for chapter in (c for c in chapters if c.exists()):
         text = chapter.read_text(encoding="utf-8")
         if student:
-            public += squeeze("\n".join(split(text, chapter.name)[0]))
-            for line in solutions(text, chapter.name):
+            outside, inside = read_simply(text)
+            public += squeeze("\n".join(outside))
+            for line in inside:
                 _add(found, line, chapter.name)
         else:
             public += squeeze(text)  # what a chapter says in public is no secret of an assignment
@@ -55,6 +54,50 @@ def secret_lines(student: bool, root: Path = GRADING.parent, sources: Path | Non
     package = "".join(path.read_text(encoding="utf-8") for path in modules)
     public += squeeze(package)
     return {key: where for key, where in found.items() if key not in public}
+
+
+OPENS = re.compile(
+    r"(?P<marks>[`~:]{3,})\s*\{\s*solution(?P<gate>[-_ ]start)?\s*\}|\.\.\s+solution\s*::", re.IGNORECASE
+)
+# The same as anybody may see it in what is published.
+GATES = re.compile(rb"\{\s*solution(?:[-_ ](?:start|end))?\s*\}|\.\.\s+solution\s*::", re.IGNORECASE)
+
+
+def read_simply(text: str) -> tuple[list[str], list[str]]:
+    """Return (lines outside, lines inside of solutions), read line by line, without the parser that makes the edition.
+
+    A solution begins at the first line that names one, in a quote, a list or anywhere, and ends at the line that names
+    its end, that is nothing but its marks, or, in reStructuredText, that is indented no further.
+    """
+    outside: list[str] = []
+    inside: list[str] = []
+    ends: re.Pattern[str] | None = None
+    for line in text.splitlines():
+        if ends is None:
+            outside.append(line)
+            if found := OPENS.search(line):
+                if found["gate"]:
+                    ends = re.compile(r".*solution[-_ ]end", re.IGNORECASE)
+                elif found["marks"]:
+                    ends = re.compile(rf"[\s>*+-]*{re.escape(found['marks'])}+\s*$")
+                else:
+                    ends = re.compile(rf"\s{{0,{len(line) - len(line.lstrip())}}}\S")
+        elif ends.match(line):
+            ends = None
+            outside.append(line)
+        else:
+            inside.append(line.strip(" >"))
+    known = {line.strip() for line in outside}
+    return outside, [line for line in inside if line.strip() not in known]
+
+
+def published_gates(folder: Path) -> list[str]:
+    """Sources and notebooks in a students' edition that still name a solution."""
+    return [
+        f"{path}: a solution's gate"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix in (".md", ".ipynb", ".txt", ".rst") and GATES.search(path.read_bytes())
+    ]
 
 
 def _add(found: dict[str, str], line: str, where: str) -> None:
@@ -146,6 +189,8 @@ def main(arguments: list[str]) -> None:
     folders = [Path(a) for a in arguments if a != "--student"]
     secrets = secret_lines("--student" in arguments)
     found = [line for folder in folders for line in leaks(folder, secrets)]
+    if "--student" in arguments:
+        found += [line for folder in folders for line in published_gates(folder)]
     if found or not all(f.is_dir() for f in folders):
         sys.exit("leaks: published secrets\n" + "\n".join(found or [f"no folder {f}" for f in folders]))
     print(f"{len(secrets)} secret lines, none of them in {', '.join(map(str, folders))}")

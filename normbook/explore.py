@@ -83,7 +83,7 @@ class Dial(NamedTuple):
     argument: str
     labels: list[str]
     values: list[Any]
-    index: int
+    start: int  # number of the choice
 
     @classmethod
     def of(cls, argument: str, options: list[tuple[str, Any]], value: Any) -> Dial:
@@ -106,7 +106,7 @@ def _default(dials: Sequence[Dial], pictures: Sequence[str]) -> str:
     """The picture for where the dials stand; pictures are in the order of their choices, the last dial's fastest."""
     index = 0
     for dial in dials:
-        index = index * len(dial.values) + dial.index
+        index = index * len(dial.values) + dial.start
     return pictures[index]
 
 
@@ -134,12 +134,12 @@ class Published:
 
 
 def _slider(dial: Dial, name: str) -> str:
-    shown = html.escape(dial.labels[dial.index])
+    shown = html.escape(dial.labels[dial.start])
     return (
         f'<div class="nc-dial nc-slider"><label class="nc-label" for="{name}">'
         f'{html.escape(dial.name)}</label><output class="nc-readout" for="{name}">{shown}</output>'
         f'<input type="range" id="{name}" min="0" max="{len(dial.labels) - 1}" '
-        f'value="{dial.index}" aria-valuetext="{shown}" autocomplete="off" disabled '
+        f'value="{dial.start}" aria-valuetext="{shown}" autocomplete="off" disabled '
         f'data-labels="{html.escape(json.dumps(dial.labels, ensure_ascii=False))}"></div>'
     )
 
@@ -147,7 +147,7 @@ def _slider(dial: Dial, name: str) -> str:
 def _buttons(dial: Dial, name: str) -> str:
     words = html.escape(dial.name)
     choices = "".join(
-        f'<button type="button" aria-pressed="{str(index == dial.index).lower()}" disabled>'
+        f'<button type="button" aria-pressed="{str(index == dial.start).lower()}" disabled>'
         f"{html.escape(label)}</button>"
         for index, label in enumerate(dial.labels)
     )
@@ -220,7 +220,7 @@ def _widget(dial: Dial) -> widgets.Widget:
     )
     return kind(
         options=list(zip(dial.labels, dial.values, strict=True)),
-        index=dial.index,
+        index=dial.start,
         description=dial.name,
         style={"description_width": "initial"},
         layout=widgets.Layout(width="100%", max_width="36rem"),

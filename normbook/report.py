@@ -108,7 +108,7 @@ def verdict(claim: int, word: Word, condition: str, number: str, label: str = ""
     label
         Set when two chapters answer the same claim, to tell their rows apart.
     smallest
-        The smallest effect that the experiment could have seen (:func:`detectable`), where chance is involved.  An
+        The smallest effect that the experiment could have seen (``detectable``), where chance is involved.  An
         undecided claim must have it.
     """
     if claim not in CLAIMS:

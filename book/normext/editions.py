@@ -13,14 +13,16 @@ import difflib
 import os
 import re
 import shutil
+import unicodedata
 from pathlib import Path
 
 from sphinx.errors import ExtensionError
 
-OPENING = re.compile(r"\s*(`{3,}|~{3,}|:{3,}) *(?:\{([^}]*)\})?(.*)")
-BROKEN = re.compile(r"\s*(?:[`:~]{1,2}\{|[`:~]{3,} *\{?) *solution", re.IGNORECASE)
+from normext.fences import VERBATIM, all_fences
+
 NAMES = ("solution", "solution-start", "solution-end", "exercise", "exercise-start", "exercise-end")
-VERBATIM = ("code-cell", "code-block", "code", "sourcecode", "literalinclude", "math", "raw", "parsed-literal")
+# What could only be meant as a gate: marks of a fence, or a brace, or two dots, before something like "solution".
+GATE = re.compile(r"(?P<before>[`~:]{3,}|[`~:]*\{|\.\. +) *(?P<name>[\w -]*?)(?=\}|::|$|[^\w -])", re.IGNORECASE)
 
 
 class GateError(ExtensionError):
@@ -30,96 +32,62 @@ class GateError(ExtensionError):
 def split(text, where="text"):
     """(lines outside of solutions, lines of solutions); GateError for a gate that is not as it should be."""
     lines = text.splitlines()
-    public, secret = [], []
-    containers = []  # fences of directives that hold markup, and may hold solutions
-    at = 0
-    while at < len(lines):
-        if containers and _closes(lines[at], containers[-1]):
-            containers.pop()
-            public.append(lines[at])
-            at += 1
-            continue
-        opening = OPENING.fullmatch(lines[at])
-        name = (opening[2] or "").strip() if opening else ""
-        if BROKEN.match(lines[at]) and name not in NAMES and not _meant(name):
-            raise GateError(f"{where}, line {at + 1}: {lines[at].strip()!r} is no directive, though it looks like one")
-        if name not in NAMES and _meant(name):
-            raise GateError(f"{where}, line {at + 1}: {{{name}}} is misspelt; there are {', '.join(NAMES)}")
-        if name == "solution-end":
-            raise GateError(f"{where}, line {at + 1}: {{solution-end}} without a {{solution-start}}")
-        if name == "solution":
-            end = _close(lines, at, opening[1], where)
-        elif name == "solution-start":
-            end = _gate(lines, at, opening[1], where)
-        elif opening and (not name or name in VERBATIM):  # its text is no markup
-            end = _close(lines, at, opening[1], where)
-            public += lines[at : end + 1]
-            at = end + 1
-            continue
-        else:
-            if opening:
-                containers.append(opening[1])
-            public.append(lines[at])
-            at += 1
-            continue
-        secret += lines[at : end + 1]
-        at = end + 1
-    return public, secret
+    secret, shown = set(), set()  # numbers of lines: those of solutions, and those that show code as it is written
+    start = None
+    for fence in all_fences(text):
+        line = f"{where}, line {fence.start + 1}"
+        if fence.name == "include":
+            raise GateError(f"{line}: {{include}} could bring in a solution that nobody takes out")
+        if fence.name in NAMES and not fence.closed:
+            raise GateError(f"{line}: {lines[fence.start].strip()!r} is never closed")
+        if fence.name not in NAMES and meant_as_gate(fence.name):
+            raise GateError(f"{line}: {{{fence.name}}} is misspelt; there are {', '.join(NAMES)}")
+        if fence.name not in NAMES and re.match(r"\W*solution", fence.argument, re.IGNORECASE):
+            raise GateError(f"{line}: {lines[fence.start].strip()!r} would publish a solution: use {{solution}}")
+        if start is not None:
+            if fence.name == "solution-end":
+                secret |= set(range(start.start, fence.end))
+                start = None
+            elif fence.name in NAMES:
+                at = start.start + 1
+                raise GateError(f"{line}: {{{fence.name}}} before the {{solution-end}} of line {at}")
+        elif fence.name == "solution-end":
+            raise GateError(f"{line}: {{solution-end}} without a {{solution-start}}")
+        elif fence.name == "solution":
+            secret |= set(range(fence.start, fence.end))
+        elif fence.name == "solution-start":
+            start = fence
+        elif not fence.name or (fence.name in VERBATIM and fence.name != "eval-rst"):
+            shown |= set(range(fence.start, fence.end))
+    if start is not None:
+        raise GateError(f"{where}, line {start.start + 1}: {{solution-start}} without a {{solution-end}}")
+    for number, line in enumerate(lines):
+        if number not in secret and number not in shown and (gate := stray_gate(line)):
+            raise GateError(f"{where}, line {number + 1}: {gate!r} is no directive here, though it looks like one")
+    public = [line for number, line in enumerate(lines) if number not in secret]
+    return public, [lines[number] for number in sorted(secret)]
 
 
-def _meant(name):
-    """True for a name that is not a directive of sphinx-exercise but nearly so."""
+def stray_gate(line):
+    """What in a line of public text looks like a solution's gate, be it in a quote, a table or a comment; or ""."""
+    plain = unicodedata.normalize("NFKC", line)
+    plain = re.sub(r"[\u200b-\u200f\u2060\ufeff\u00ad]", "", plain)  # characters that nobody sees
+    for found in GATE.finditer(plain):
+        name = found["name"].strip().lower().replace("_", "-")
+        if name.startswith("solution") or (meant_as_gate(name) and not name.startswith("exercise")):
+            return found[0].strip()
+    return ""
+
+
+def meant_as_gate(name):
+    """True for a name that is not a directive of sphinx-exercise but nearly so, or is spelled in another way."""
     plain = name.lower().replace("_", "-").replace(" ", "")
-    return bool(plain) and bool(difflib.get_close_matches(plain, NAMES, 1, 0.8))
-
-
-def _closes(line, marks):
-    """True for a line that closes a fence opened with these marks."""
-    closing = line.strip()
-    return len(closing) >= len(marks) and set(closing) == {marks[0]}
-
-
-def _close(lines, at, marks, where):
-    """The line that closes the fence opened at a line."""
-    for end in range(at + 1, len(lines)):
-        if _closes(lines[end], marks):
-            return end
-    raise GateError(f"{where}, line {at + 1}: {lines[at].strip()!r} is never closed")
-
-
-def _gate(lines, start, marks, where):
-    """The last line of the {solution-end} that belongs to the {solution-start} at a line."""
-    at = _close(lines, start, marks, where) + 1
-    containers = []
-    while at < len(lines):
-        if containers and _closes(lines[at], containers[-1]):
-            containers.pop()
-            at += 1
-            continue
-        opening = OPENING.fullmatch(lines[at])
-        name = (opening[2] or "").strip() if opening else ""
-        if name == "solution-end":
-            return _close(lines, at, opening[1], where)
-        if name in NAMES or _meant(name):
-            raise GateError(f"{where}, line {at + 1}: {{{name}}} before the {{solution-end}} of line {start + 1}")
-        if opening and (not name or name in VERBATIM):
-            at = _close(lines, at, opening[1], where)
-        elif opening:
-            containers.append(opening[1])
-        at += 1
-    raise GateError(f"{where}, line {start + 1}: {{solution-start}} without a {{solution-end}}")
+    return bool(plain) and name not in NAMES and bool(difflib.get_close_matches(plain, NAMES, 1, 0.8))
 
 
 def without_solutions(text, where="text"):
     """The text as the students' edition has it."""
     return "\n".join(split(text, where)[0]) + "\n"
-
-
-def solutions(text, where="text"):
-    """Lines of the solutions that stand nowhere else in the text."""
-    public, secret = split(text, where)
-    known = {line.strip() for line in public}
-    return [line.strip() for line in secret if line.strip() not in known]
 
 
 # ---- the part that knows Sphinx ----

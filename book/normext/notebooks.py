@@ -19,7 +19,6 @@ import mimetypes
 import re
 import textwrap
 import unicodedata
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +26,8 @@ import jupytext
 import nbformat
 from pybtex.database import parse_file
 from sphinx.util import logging
+
+from normext.fences import fences
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,6 @@ NO_TORCH = (
 )
 ADMONITIONS = {"note", "tip", "hint", "important", "warning", "caution", "attention", "danger", "seealso"}
 
-FENCE = re.compile(r"( *)(`{3,}|~{3,}|:{3,})(?:\{([\w:+-]+)\})? *(.*)")
 INLINE = re.compile(  # a role; or code or a formula, which stay as they are
     r"\{(?P<role>[a-z][\w:+-]*)\}(?P<open>`+)(?P<text>.+?)(?P=open)(?!`)"
     r"|(?P<code>(?<![`\\}])(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))"
@@ -86,7 +86,7 @@ class Translator:
     def cell(self, text):
         """One Markdown cell; text inside a solution is folded."""
         parts = [(self.solution, [])]
-        for block in self.blocks(text.splitlines()):
+        for block in self.blocks(text):
             if parts[-1][0] != self.solution:
                 parts.append((self.solution, []))
             parts[-1][1].append(block)
@@ -97,52 +97,50 @@ class Translator:
                 texts.append(fold(solution, body) if solution else body)
         return "\n\n".join(texts)
 
-    def blocks(self, lines):
+    def blocks(self, text):
         """Translated pieces of a text, fences taken whole."""
+        lines, done = text.splitlines(), 0
+        for fence in fences(text):
+            yield from self.paragraphs(lines[done : fence.start])
+            if not fence.closed:
+                raise Unknown(f"{lines[fence.start].strip()} is never closed")
+            before = lines[fence.start].partition(fence.marks)[0]  # of a list or a quote
+            if fence.name:
+                made = self.directive(fence).splitlines()
+            elif fence.marks[0] == ":":
+                raise Unknown(f"{lines[fence.start].strip()} without a name")
+            else:
+                made = [fence.marks + fence.argument, *fence.body.splitlines(), fence.marks]
+            after = re.sub(r"[^\s>]", " ", before)
+            yield "\n".join((after if at else before) + line for at, line in enumerate(made)) + "\n"
+            done = fence.end
+        yield from self.paragraphs(lines[done:])
+
+    def paragraphs(self, lines):
+        """Prose; comments go, and a label becomes a place to jump to."""
         prose = []
-        lines = iter(lines)
         for line in lines:
-            fence = FENCE.fullmatch(line)
             label = LABEL.match(line)
-            if not fence and not label and not line.startswith("% "):
+            if not label and not line.startswith("% "):
                 prose.append(line)
                 continue
             if prose:
                 yield self.prose("\n".join(prose))
                 prose = []
-            if fence:
-                yield self.fence(fence, line, lines)
-            elif label:
+            if label:
                 yield f'<a id="{label[1]}"></a>\n'
         if prose:
             yield self.prose("\n".join(prose))
 
-    def fence(self, fence, line, lines):
-        indent, marks, name, argument = fence.groups()
-        body = []
-        for inner in lines:
-            closing = inner.strip()
-            if len(closing) >= len(marks) and set(closing) == {marks[0]}:
-                break
-            body.append(inner.removeprefix(indent))
-        else:
-            raise Unknown(f"{line.strip()} is never closed")
-        if name:
-            translated = self.directive(name, argument.strip(), *options_of(body))
-            return "\n".join(indent + one for one in translated.splitlines()) + "\n"
-        if marks[0] == ":":
-            raise Unknown(f"{line.strip()} without a name")
-        return "\n".join([line, *(indent + one for one in body), indent + marks])
-
-    def directive(self, name, argument, options, body):
-        inside = "\n".join(self.blocks(body)).strip()
+    def directive(self, fence):
+        """Every directive that a page with code uses; for a new one say here what a notebook shows."""
+        name, argument, options = fence.name, fence.argument, fence.options
+        inside = "\n".join(self.blocks(fence.text)).strip()
         if name in ADMONITIONS:
             return quote(name.replace("seealso", "see also").capitalize(), f"{argument}\n\n{inside}".strip())
         if name == "admonition":
             title = self.prose(argument)
             return fold(title, inside) if "dropdown" in options.get("class", "") else quote(title, inside)
-        if name == "dropdown":
-            return fold(self.prose(argument), inside)
         if name in ("exercise", "exercise-start"):
             return f"### {self.exercise(options.get('label', ''))}: {self.prose(argument)}\n\n{inside}"
         if name == "solution":
@@ -153,22 +151,10 @@ class Translator:
         if name in ("solution-end", "exercise-end"):
             self.solution = ""
             return ""
-        if name == "math":
-            return self.display("\n".join(body), options.get("label", ""))
-        if name in ("figure", "image"):
-            return self.figure(argument, options, inside)
         if name == "literalinclude":
             return self.code(argument, options)
-        if name == "table":
-            return f"**{self.prose(argument)}**\n\n{inside}"
-        if name in ("glossary", "div", "margin", "sidebar", "grid", "grid-item-card"):
+        if name in ("grid", "grid-item-card", "margin"):
             return quote(self.prose(argument), inside) if argument and name != "grid" else inside
-        if name == "bibliography":
-            return "\n".join(f"- {self.cite(key, '{0} ({1})')}" for key in self.book.papers)
-        if name == "raw":
-            return ""
-        if name == "live":
-            return ""
         if name == "ledger":
             return "*The table is filled while the book is built. You find it on the page of this chapter.*"
         raise Unknown(f"the directive {{{name}}}")
@@ -208,7 +194,7 @@ class Translator:
         if name == "doc":
             page = self.page(target)
             return self.book.link(page, words or self.book.titles[page])
-        if name in ("ref", "numref", "prf:ref"):
+        if name == "ref":
             return self.reference(target, words)
         if name == "eq":
             if target not in self.book.equations:
@@ -220,22 +206,16 @@ class Translator:
                 raise Unknown(f"no measured value {key}")
             value = self.book.glued[key]
             return format(float(value), form) if form else value
-        if name in ("cite:t", "cite:p", "cite"):
+        if name in ("cite:t", "cite:p"):
             whole, paper = ("{0}", "{0} ({1})") if name == "cite:t" else ("({0})", "{0}, {1}")
             keys = re.split(r"\s*,\s*", target)
             return whole.format("; ".join(self.cite(key, paper) for key in keys))
-        if name in ("func", "meth", "class", "mod", "attr", "data", "exc", "obj") or name.startswith("py:"):
+        if name in ("func", "meth", "class", "mod"):
             shown = words or (target[1:].rpartition(".")[2] if target.startswith("~") else target)
-            call = name.removeprefix("py:") in ("func", "meth") and not words
+            call = name in ("func", "meth") and not words
             return f"`{shown}{'()' if call else ''}`"
-        if name == "math":
-            return f"${text}$"
-        if name in ("term", "abbr", "dfn"):
+        if name == "term":
             return words or target.partition(" (")[0]
-        if name in ("sub", "sup", "kbd"):
-            return f"<{name}>{escape(text)}</{name}>"
-        if name in ("code", "file", "samp"):
-            return f"`{text}`"
         raise Unknown(f"the role {{{name}}}")
 
     def reference(self, label, words):
@@ -269,12 +249,6 @@ class Translator:
         text = form.format(authors, year)
         return f"[{text}]({address})" if address else text
 
-    def figure(self, source, options, caption):
-        alt = escape(options.get("alt", ""))
-        width = f' width="{options["width"]}"' if "width" in options else ""
-        picture = f'<img src="{self.embed(source)}" alt="{alt}"{width}>'
-        return f"{picture}\n\n{caption}" if caption else picture
-
     def code(self, source, options):
         """A piece of the package's own code."""
         unknown = options.keys() - {"language", "pyobject", "caption", "class"}
@@ -294,17 +268,6 @@ class Translator:
             raise Unknown(f"no picture {source}")
         kind = mimetypes.guess_type(path.name)[0]
         return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def options_of(body):
-    """(options, rest) of a directive's body."""
-    options = {}
-    for at, line in enumerate(body):
-        match = re.fullmatch(r":([\w-]+):\s*(.*)", line.strip())
-        if not match:
-            return options, body[at:]
-        options[match[1]] = match[2]
-    return options, []
 
 
 def definition(text, name):

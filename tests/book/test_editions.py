@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from normext import editions
 from sphinx.errors import ExtensionError
 
@@ -171,7 +174,7 @@ def test_the_students_edition_has_none_in_any_byte(books):
     assert words_in(books["student"]) == {word: [] for word in WORDS}
     secrets = {
         leaks.squeeze(line): line
-        for line in editions.solutions(CHAPTER)
+        for line in leaks.read_simply(CHAPTER)[1]
         if len(leaks.squeeze(line)) > 11 and not line.startswith((":", "`"))
     }
     assert len(secrets) == 5
@@ -261,6 +264,97 @@ SLIPS = {
     "no braces": ("`````{solution-end}", "`````solution-end"),
     "an exercise before the end": ("Here the gatedsecret", "```{exercise} New\n```\n\nHere the gatedsecret"),
 }
+
+
+# Solutions in places where a reader of lines would miss them: taken out, or the build stops.
+PLACES = {
+    "a quote": "> ```{solution} ex-plain\n> The plainsecret answer\n> ```\n",
+    "a quote in a quote": "> > ~~~{solution} ex-plain\n> > The plainsecret answer\n> > ~~~\n",
+    "a list": "- one\n\n  ```{solution} ex-plain\n  The plainsecret answer\n  ```\n",
+    "a numbered list": "1. one\n\n   ````{solution} ex-plain\n   The plainsecret answer\n   ````\n",
+    "on the list's own line": "- ```{solution} ex-plain\n  The plainsecret answer\n  ```\n",
+    "a table": "| a | b |\n|---|---|\n| ```{solution} ex-plain | The plainsecret answer |\n",
+    "reStructuredText": "```{eval-rst}\n.. solution:: ex-plain\n\n   The plainsecret answer\n```\n",
+    "reStructuredText in a note": (
+        "```{eval-rst}\n.. note::\n\n   .. Solution:: ex\n\n      The plainsecret answer\n```\n"
+    ),
+    "a comment of HTML": "<!-- ```{solution} ex-plain\nThe plainsecret answer\n``` -->\n",
+    "a comment": "% ```{solution} ex-plain\n% The plainsecret answer\n% ```\n",
+    "indented like code": "text\n\n    ```{solution} ex-plain\n    The plainsecret answer\n    ```\n",
+    "a footnote": "[^1]: ```{solution} ex-plain\n    The plainsecret answer\n    ```\n",
+    "a definition": "Term\n: ```{solution} ex-plain\n  The plainsecret answer\n  ```\n",
+    "directives in directives": (
+        "`````{note}\n````{tip}\n```{solution} ex-plain\nThe plainsecret answer\n```\n````\n`````\n"
+    ),
+    "colons in a quote": "> :::{solution} ex-plain\n> The plainsecret answer\n> :::\n",
+    "a longer closing fence": "```{solution} ex-plain\nThe plainsecret answer\n``````\n",
+    "never closed in a quote": "> ```{solution} ex-plain\n> The plainsecret answer\n",
+    "gates in a quote": "> ```{solution-start} ex\n> ```\n>\n> The plainsecret answer\n>\n> ```{solution-end}\n> ```\n",
+    "a tab": "\t```{solution} ex-plain\n\tThe plainsecret answer\n\t```\n",
+    "an invisible character": "```{sol\u200bution} ex-plain\nThe plainsecret answer\n```\n",
+    "wide letters": "```{\uff53olution} ex-plain\nThe plainsecret answer\n```\n",
+    "an admonition": ":::{admonition} Solution\n:class: dropdown\nThe plainsecret answer\n:::\n",
+    "another file": "```{include} solutions.txt\n```\nplainsecret",
+    "a substitution": (
+        "---\nmyst:\n  substitutions:\n    s: |\n      ```{solution} x\n      plainsecret\n      ```\n---\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_solution_in_any_place_is_taken_out_or_stops_the_build(place):
+    try:
+        published = editions.without_solutions(f"# Chapter\n\n{PLACES[place]}\nPublic.\n" if place != "a substitution"
+                                               else PLACES[place])  # fmt: skip
+    except editions.GateError:
+        return
+    assert "plainsecret" not in published and "Public." in published
+
+
+@pytest.mark.parametrize("place", [p for p in PLACES if p not in ("another file", "an admonition", "a table")])
+def test_the_search_for_leaks_knows_the_solution_without_the_edition_s_parser(place, tmp_path):
+    """Were such a text published as it is, the search would find its words or its gate."""
+    text = f"# Chapter\n\n{PLACES[place]}\n"
+    (tmp_path / "chapter.md").write_text(text)
+    _, inside = leaks.read_simply(text)
+    words = {leaks.squeeze(line): line for line in inside if len(leaks.squeeze(line)) >= 15}
+    assert leaks.published_gates(tmp_path) or leaks.leaks(tmp_path, words) or place in UNSEEN_BY_BOTH
+
+
+UNSEEN_BY_BOTH = ("an invisible character", "wide letters")  # the edition stops at these
+
+containers = st.recursive(
+    st.just("```{solution} ex-deep\nThe deepsecret answer\n```"),
+    lambda inner: st.one_of(
+        inner.map(lambda text: textwrap.indent(text, "> ", lambda line: True)),
+        inner.map(lambda text: "- item\n\n" + textwrap.indent(text, "  ")),
+        inner.map(lambda text: "1. item\n\n" + textwrap.indent(text, "   ")),
+        inner.map(lambda text: "``````````{note}\n" + text.replace("``````````", "`````````") + "\n``````````"),
+        inner.map(lambda text: "::::::{tip} Title\n:class: x\n\n" + text.replace("::::::", ":::::") + "\n::::::"),
+    ),
+    max_leaves=1,
+)
+
+
+@given(containers, st.booleans())
+def test_containers_of_any_depth_hide_no_solution(text, closed):
+    if not closed:
+        text = text.rsplit("```", 1)[0]
+    try:
+        published = editions.without_solutions(f"Before.\n\n{text}\n\nAfter.\n")
+    except editions.GateError:
+        return
+    assert "deepsecret" not in published and "Before." in published and "After." in published
+
+
+@pytest.mark.parametrize("place", ["a quote", "a list", "reStructuredText", "a table"])
+def test_a_planted_leak_does_not_survive_the_students_build(tmp_path, place):
+    """End to end: the build fails, or nothing that it wrote holds a word of the solution."""
+    run, out = build(tmp_path, "student", CHAPTER + "\n" + PLACES[place].replace("ex-plain", "ex-plain2"))
+    if run.returncode == 0:
+        assert words_in(out) == {word: [] for word in WORDS}
+    else:
+        assert "no directive here" in run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("slip", SLIPS)

@@ -45,6 +45,13 @@ def release(folder, data):
     return archive, {"numpy": entry}
 
 
+def test_pyodide_itself_is_the_published_one(tmp_path, monkeypatch):
+    recipe = load("pyodide_dist", monkeypatch)
+    (tmp_path / f"pyodide-{recipe.PYODIDE}.tgz").write_bytes(b"not what it should be")
+    with pytest.raises(SystemExit, match="is not the published one: its SHA-256"):
+        recipe.core(tmp_path / "part", tmp_path)
+
+
 @pytest.mark.parametrize("data", [DATA, FLIPPED], ids=["as released", "one bit flipped"])
 @pytest.mark.parametrize("form", [str, Path.as_uri], ids=["a file", "an address"])
 def test_a_compiled_wheel_is_the_released_one(tmp_path, monkeypatch, data, form):
