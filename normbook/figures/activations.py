@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -87,23 +87,23 @@ def draw_growth(gains: Array, measured: Array, half: Array) -> Figure:
 def draw_depth(
     runs: Mapping[tuple[int, float, str], tuple[Array, Array]], depth: int, gain: float, norm: str
 ) -> Figure:
-    """Sizes of activations and of gradients by layer, for one depth, gain and norm.
+    """Sizes of activations and of gradients by layer, for one depth, gain and norm; the axes are those of all runs.
 
     ``runs[depth, gain, norm]`` holds two arrays (repeats, depth): what enters the ReLU of each layer, and ∂L/∂z
     of each layer's convolution, when a random gradient of size 1 is sent in at the top.
     """
     forward, backward = (np.exp(np.log(values).mean(0)) for values in runs[depth, gain, norm])
     layers = np.arange(1, depth + 1)
-    fig, axes = figure(3.1, columns=2)
+    everything = np.log10([np.exp(np.log(v).mean(0))[[0, -1]] for run in runs.values() for v in run])
+    low, high = np.floor(everything.min()), np.ceil(everything.max())
+    fig, axes = figure(3.1, columns=2, sharey=True)
     every = max(1, depth // 8)
     kinds = (("values entering the ReLU", forward, BLUE, "o"), ("gradient ∂L/∂z", backward, ORANGE, "s"))
     for ax, (title, values, color, marker) in zip(axes, kinds, strict=True):
         ax.axhline(1, color=GRAY, linewidth=1)
         ax.semilogy(layers, values, marker=marker, markevery=every, color=color)
-        ax.set(title=title, xlabel="layer", xlim=(0, depth + 1))
-        low, high = np.log10(min(values.min(), 0.1)), np.log10(max(values.max(), 10))
+        ax.set(title=title, xlabel="layer", xlim=(0, max(d for d, _, _ in runs) + 1), ylim=(10**low, 10**high))
         ax.minorticks_off()
-        ax.set_ylim(10 ** np.floor(low - 0.1), 10 ** np.ceil(high + 0.1))
     axes[0].set_ylabel("size (rms)")
     said = (
         f"values {scientific(forward[0])} at layer 1, {scientific(forward[-1])} at layer {depth}; "
@@ -111,29 +111,89 @@ def draw_depth(
     )
     return fig.describe(
         f"Two panels over the layers of a network of depth {depth}, initial gain {name(gain)}, norm: {norm}. "
-        f"Left the size of the values, right the size of the gradient, both on logarithmic axes. {said}.",
+        f"Left the size of the values, right the size of the gradient, both on one logarithmic axis. {said}.",
         said,
     )
 
 
 @picture
-def draw_difference(shares: Mapping[str, Array]) -> Figure:
-    """Share of the mean square that differs from image to image; ``shares``: arrays (repeats, depth), one a norm."""
+def draw_information(correct: Mapping[str, Mapping[str, Array]], chance: float = 0.1) -> Figure:
+    """How often the nearest known image has the right class, by layer: a panel a data set, a line a stack.
+
+    ``correct[data][stack]`` are arrays (repeats, depth); thin lines are repeats, thick ones their mean.
+    """
+    fig, axes = figure(3.3, columns=len(correct), sharey=True)
+    said = []
+    for ax, (data, stacks) in zip(np.atleast_1d(axes), correct.items(), strict=True):
+        for i, (label, values) in enumerate(stacks.items()):
+            color, marker = LINES[i]
+            layers = np.arange(1, values.shape[1] + 1)
+            ax.plot(layers, values.T, color=color, linewidth=0.5, alpha=0.5)
+            ax.plot(layers, values.mean(0), color=color, label=label, marker=marker, markevery=(i, 6), markersize=5)
+        ax.axhline(chance, color=INK, linestyle=":", linewidth=1.2, label="chance")
+        ax.set(title=data, xlabel="layer", ylim=(0, 1.02))
+        said.append(f"{data}: " + ", ".join(f"{label} {values[:, -1].mean():.2f}" for label, values in stacks.items()))
+    np.atleast_1d(axes)[0].set_ylabel("nearest image has\nthe right class")
+    fig.legend(*np.atleast_1d(axes)[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return fig.describe(
+        "Share of images whose nearest neighbor in a layer's values has the same class, against the layer, for stacks "
+        f"of random layers. At the last layer, {'; '.join(said)}. Chance is {chance:g}.",
+        f"at layer {len(layers)}: {'; '.join(said)}; chance {chance:g}",
+    )
+
+
+@picture
+def draw_copies(cosines: Mapping[str, Array]) -> Figure:
+    """Cosine of an image with its own noisy copy and with another image, by layer, for each stack.
+
+    ``cosines[stack]``: arrays (repeats, 2, depth), first the copy, then the other image.
+    """
     fig, ax = figure(2.9)
     said = []
-    for i, ((label, values), (color, marker)) in enumerate(zip(shares.items(), LINES, strict=False)):
-        layers = np.arange(1, values.shape[1] + 1)
-        mean = values.mean(0)
-        every = max(1, len(layers) // 6)
-        ax.fill_between(layers, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
-        # lines may coincide: markers take turns, and the last line is dashed
-        look = {"marker": marker, "markevery": (i * every // 3, every), "linestyle": ("-", "-", "--")[i % 3]}
-        ax.plot(layers, mean, color=color, label=label, **look)
-        said.append(f"{label} {mean[0]:.2f} at layer 1, {mean[-1]:.2f} at layer {len(layers)}")
-    ax.set(xlabel="layer", ylabel="share that differs\nbetween images", ylim=(0, 1.05))
-    fig.legend(loc="outside upper center", ncols=len(shares))
+    for (label, values), (color, marker) in zip(cosines.items(), LINES, strict=False):
+        copy, other = values.mean(0)
+        layers = np.arange(1, len(copy) + 1)
+        ax.plot(layers, copy, "-", color=color, marker=marker, markevery=5, label=f"{label}: noisy copy")
+        ax.plot(layers, other, "--", color=color, marker=marker, markevery=5, label=f"{label}: other image")
+        said.append(f"{label} {copy[-1]:.2f} with the copy, {other[-1]:.2f} with another image")
+    ax.set(xlabel="layer", ylabel="cosine", ylim=(-0.1, 1.02))
+    fig.legend(loc="outside upper center", ncols=2)
     return fig.describe(
-        "The share of the mean square that differs from image to image, against depth; bands reach from the lowest "
-        f"to the highest repeat. {'; '.join(said)}.",
-        "; ".join(said),
+        "Cosine between the values of an image and those of its own noisy copy (solid) and of another image (dashed), "
+        f"by layer. At the last layer: {'; '.join(said)}.",
+        f"at layer {len(layers)}: {'; '.join(said)}",
+    )
+
+
+@picture
+def draw_trained(
+    accuracy: Array, arms: Sequence[str], depths: Sequence[int], data: Sequence[str], chance: float = 0.1
+) -> Figure:
+    """Test accuracy of trained networks against their depth, a point for each seed, a line through the medians.
+
+    ``accuracy`` is an array (data, arm, depth, seed).
+    """
+    fig, axes = figure(3.4, columns=len(data), sharey=True)
+    place = np.arange(len(depths))
+    said = []
+    for ax, name_of, values in zip(np.atleast_1d(axes), data, accuracy, strict=True):
+        for i, (arm, own) in enumerate(zip(arms, values, strict=True)):
+            color, marker = LINES[i]
+            shift = 0.09 * (i - (len(arms) - 1) / 2)
+            middle = np.median(own, axis=1)
+            ax.plot(place + shift, middle, color=color, linewidth=1.3)
+            for k in range(own.shape[1]):
+                ax.plot(place + shift, own[:, k], marker, color=color, markersize=4, label=arm if k == 0 else None)
+        ax.axhline(chance, color=INK, linestyle=":", linewidth=1.2)
+        ax.set(title=name_of, xlabel="convolutions", ylim=(0, 1.02))
+        ax.set_xticks(place, [str(d) for d in depths])
+        said.append(
+            f"{name_of}: " + ", ".join(f"{arm} {np.median(own[-1]):.2f}" for arm, own in zip(arms, values, strict=True))
+        )
+    np.atleast_1d(axes)[0].set_ylabel("test accuracy")
+    fig.legend(*np.atleast_1d(axes)[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return fig.describe(
+        "Test accuracy of trained networks against their number of convolutions, one point for each seed and a line "
+        f"through the medians. Medians at {depths[-1]} convolutions, {'; '.join(said)}. Chance is {chance:g}.",
+        f"median at {depths[-1]} convolutions: {'; '.join(said)}",
     )

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from normbook.figures.activations import draw_depth, draw_difference, draw_growth, draw_spread, name
+from normbook.figures.activations import (
+    draw_copies,
+    draw_depth,
+    draw_growth,
+    draw_information,
+    draw_spread,
+    draw_trained,
+    name,
+)
 
 GAINS = (1 / np.sqrt(3), np.sqrt(2), 2.0)
 
@@ -68,7 +76,29 @@ def test_every_dial_moves_picture_and_numbers():
     assert len({fig.numbers for fig in drawn}) == len({fig.to_svg() for fig in drawn}) == len(RUNS)
 
 
-def test_difference_names_both_ends():
-    fig = draw_difference({"none": np.array([[0.8, 0.4], [0.6, 0.2]]), "batch": np.array([[0.8, 0.9], [0.6, 0.9]])})
-    assert fig.numbers == "none 0.70 at layer 1, 0.30 at layer 2; batch 0.70 at layer 1, 0.90 at layer 2"
-    assert len(fig.axes[0].get_lines()) == 2
+def test_depth_has_the_same_axes_at_every_position():
+    limits = {tuple((ax.get_xlim(), ax.get_ylim()) for ax in draw_depth(RUNS, *position).axes) for position in RUNS}
+    assert len(limits) == 1
+
+
+def test_information_names_the_last_layer_of_every_stack():
+    correct = {"a": {"none": np.array([[0.9, 0.5], [0.7, 0.3]]), "BN": np.array([[0.9, 0.1], [0.7, 0.1]])}}
+    fig = draw_information(correct)
+    assert fig.numbers == "at layer 2: a: none 0.40, BN 0.10; chance 0.1"
+    ax = fig.axes[0]
+    assert len(ax.lines) == 2 * 3 + 1 and ax.get_ylim() == (0, 1.02)
+    np.testing.assert_allclose(ax.lines[2].get_ydata(), [0.8, 0.4])
+
+
+def test_copies_draws_the_copy_and_the_other_image():
+    fig = draw_copies({"BN": np.array([[[0.9, 0.1], [0.2, 0.0]], [[0.7, 0.3], [0.2, 0.0]]])})
+    assert fig.numbers == "at layer 2: BN 0.20 with the copy, 0.00 with another image"
+    np.testing.assert_allclose(fig.axes[0].lines[0].get_ydata(), [0.8, 0.2])
+
+
+def test_trained_shows_every_seed_and_says_the_medians():
+    accuracy = np.array([[[[0.9, 0.1, 0.8]], [[0.5, 0.6, 0.7]]]])  # data, arm, depth, seed
+    fig = draw_trained(accuracy, ["one", "two"], [5], ["a"])
+    assert fig.numbers == "median at 5 convolutions: a: one 0.80, two 0.60"
+    points = sorted(float(y) for line in fig.axes[0].lines if line.get_marker() in "os" for y in line.get_ydata())
+    assert points == [0.1, 0.5, 0.6, 0.7, 0.8, 0.9]
