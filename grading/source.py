@@ -14,14 +14,13 @@ A written answer is a Markdown cell: +++ {"written": "NAME", "points": N}.
 from __future__ import annotations
 
 import ast
-import contextlib
 import difflib
+import functools
 import hashlib
 import re
-import warnings
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jupytext
 import nbformat
@@ -34,6 +33,7 @@ REGION = re.compile(
     r"^[ \t]*### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)^[ \t]*### END (?:SOLUTION|HIDDEN TESTS)$",
     re.DOTALL | re.MULTILINE,
 )
+WHOLE_REGION = re.compile(REGION.pattern + r"\n?", REGION.flags)
 
 
 class SourceError(Exception):
@@ -159,30 +159,37 @@ def secret_lines(notebook: NotebookNode) -> set[str]:
 
 
 def student_version(notebook: NotebookNode) -> NotebookNode:
-    """Return the student's notebook, made by nbgrader's own preprocessors; a leak raises SourceError."""
-    with warnings.catch_warnings(), contextlib.redirect_stderr(None):
-        warnings.simplefilter("ignore")  # nbgrader imports what newer libraries deprecate
-        from nbgrader.preprocessors import (
-            ClearHiddenTests,
-            ClearOutput,
-            ClearSolutions,
-            ComputeChecksums,
-            LockCells,
-        )
-    released: NotebookNode = nbformat.from_dict(notebook.copy())
-    released = nbformat.reads(nbformat.writes(released), as_version=4)
-    resources: dict[str, Any] = {}
-    clear = ClearSolutions(code_stub={"python": STUB})
-    for step in (LockCells(), clear, ClearOutput(), ClearHiddenTests(), ComputeChecksums()):
-        released, resources = step.preprocess(released, resources)
-    for cell in released.cells:  # a hidden region leaves blank lines at the end of its cell
-        cell.source = cell.source.rstrip()
+    """Return the student's notebook; a leak raises SourceError.
+
+    It is what nbgrader's own preprocessors make of it (a test compares), without the checksums, which nbgrader takes
+    from its gradebook.  So the book can be built where nbgrader is not installed.
+    """
+    released: NotebookNode = nbformat.reads(nbformat.writes(notebook), as_version=4)
+    for cell in released.cells:
+        stub = STUB if cell.cell_type == "code" else "YOUR ANSWER HERE"
+        cell.source = WHOLE_REGION.sub(functools.partial(_public, stub=stub), cell.source).rstrip()
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        meta = cell.metadata.get("nbgrader", {})
+        if meta:
+            cell.metadata["deletable"] = False
+        if meta and not meta["solution"]:
+            cell.metadata["editable"] = False
     text = "\n".join(cell.source for cell in released.cells)
     leaked = [line for line in secret_lines(notebook) if line in text]
     leaked += [line for line in text.splitlines() if looks_like_a_marker(line)]
     if leaked:
         raise SourceError(f"the student version would show {leaked}")
     return released
+
+
+def _public(region: re.Match[str], stub: str) -> str:
+    """What stands in place of a region: nothing for hidden tests, the stub for a solution."""
+    text = region[0]
+    if "HIDDEN" in text.splitlines()[0]:
+        return ""
+    indent = text[: len(text) - len(text.lstrip(" \t"))]
+    return textwrap.indent(stub, indent) + ("\n" if text.endswith("\n") else "")
 
 
 def fingerprint(source: Path) -> str:

@@ -1,12 +1,14 @@
 """The assignments: named mistakes lose points, other correct solutions do not, and no marker slips through."""
 
+import warnings
+
 import nbformat
 import numpy as np
 import pytest
 
 from grading import build
 from grading.course import SOURCES
-from grading.source import SourceError, maximum, read, secret_lines, student_version
+from grading.source import STUB, SourceError, maximum, read, secret_lines, student_version
 
 NAMES = ("backward-pass", "forward-pass", "small-batches", "train-and-eval")
 
@@ -406,9 +408,40 @@ def test_the_reference_gets_full_marks_and_the_untouched_notebook_none(name):
     assert "the reference gets full marks" in build.check(SOURCES / f"{name}.md")
 
 
+def made_by_nbgrader(notebook):
+    """The student version by nbgrader's own preprocessors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nbgrader imports what newer libraries deprecate
+        from nbgrader.preprocessors import ClearHiddenTests, ClearOutput, ClearSolutions, LockCells
+    released, resources = nbformat.reads(nbformat.writes(notebook), as_version=4), {}
+    for step in (LockCells(), ClearSolutions(code_stub={"python": STUB}), ClearOutput(), ClearHiddenTests()):
+        released, resources = step.preprocess(released, resources)
+    for cell in released.cells:
+        cell.source = cell.source.rstrip()
+    return released
+
+
+def test_regions_in_the_middle_of_a_cell_are_cut_as_nbgrader_cuts_them(notebooks):
+    notebook = nbformat.reads(nbformat.writes(notebooks["forward-pass"]), as_version=4)
+    roles = [cell.metadata.get("normcore", {}).get("role") for cell in notebook.cells]
+    answer, test = notebook.cells[roles.index("answer")], notebook.cells[roles.index("test")]
+    secret = "secret_number_one = 12345678"
+    answer.source = (
+        f"def f(x):\n    for i in x:\n        ### BEGIN SOLUTION\n        {secret}\n        ### END SOLUTION\n\n"
+        f"    return x\n### BEGIN SOLUTION\n{secret}\n### END SOLUTION\nf([1])"
+    )
+    hidden = f"### BEGIN HIDDEN TESTS\nassert {secret[:17]}\n### END HIDDEN TESTS\n"
+    test.source = f"assert f\n{hidden}assert f(1)\n\nassert f(2)"
+    answer.outputs = [nbformat.v4.new_output("stream", text="seen")]
+    own = student_version(notebook)
+    assert nbformat.writes(own) == nbformat.writes(made_by_nbgrader(notebook))
+    assert "secret" not in nbformat.writes(own) and "seen" not in nbformat.writes(own)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_student_version_is_the_one_that_nbgrader_makes_and_holds_no_secret(notebooks, name):
     released = student_version(notebooks[name])
+    assert nbformat.writes(released) == nbformat.writes(made_by_nbgrader(notebooks[name]))
     text = nbformat.writes(released)
     lines = secret_lines(notebooks[name])
     assert len(lines) >= 20

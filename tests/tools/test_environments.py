@@ -37,7 +37,7 @@ def test_the_files_agree():
 
 def test_a_reader_gets_no_tools_of_the_maintainers():
     extra = {name for name, _ in pins("requirements-dev.txt")} - {name for name, _ in pins("requirements.txt")}
-    assert {"playwright", "mypy", "onnx", "pytest", "ruff", "hypothesis", "uv", "pypdf"} <= extra
+    assert {"playwright", "mypy", "nbgrader", "onnx", "pytest", "ruff", "hypothesis", "uv", "pypdf"} <= extra
 
 
 def test_windows_and_macos_are_locked_too():
