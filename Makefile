@@ -99,7 +99,7 @@ assignments: dev  ## the graded assignments: student notebooks, checked; SOURCES
 
 grade: dev  ## grade A=name over grading/submitted, or FROM=export.zip; JOBS=2 DUE="2026-12-01 18:00"
 	SOURCES="$(SOURCES)" UNSANDBOXED="$(UNSANDBOXED)" $(BIN)/python -m grading grade "$(A)" --jobs $(or $(JOBS),2) \
-	--due "$(DUE)" $(if $(FROM),--from "$(FROM)")
+	--due "$(DUE)" $(if $(FROM),--from "$(FROM)") $(if $(SCHEDULER),--scheduler "$(SCHEDULER)")
 
 student-book: env  ## the book without solutions, in _build/student/_build/html, made anew and searched for secrets
 	rm -rf _build/student

@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     grade.add_argument("name")
     grade.add_argument("--jobs", type=int, default=2)
     grade.add_argument("--from", dest="submitted", type=Path, help="a folder, or the zip that an LMS exports")
+    grade.add_argument("--scheduler", default="", help="the address of a Dask scheduler, to grade on its workers")
     grade.add_argument("--due", default="", help="2026-12-01, or '2026-12-01 18:00'")
     leaks = commands.add_parser("leaks", help="look for secrets in what is published")
     leaks.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -45,14 +46,16 @@ def main(arguments: list[str]) -> None:
     from grading.build import build
     from grading.course import GRADING, Course
     from grading.grade import GradeError, grade
-    from grading.run import NoSandboxError
+    from grading.sandbox.launch import NoSandboxError
     from grading.source import SourceError
 
     course = Course.from_environment()
     try:
         if given.command == "build":
             return build(course, given.publish)
-        records = grade(course, given.name, given.submitted or GRADING / "submitted", given.jobs, given.due)
+        records = grade(
+            course, given.name, given.submitted or GRADING / "submitted", given.jobs, given.due, given.scheduler
+        )
     except (GradeError, NoSandboxError, SourceError) as error:
         sys.exit(f"{given.command}: {error}")
     flagged = sum(bool(record.all_flags) for record in records)

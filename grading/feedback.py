@@ -1,87 +1,111 @@
-"""Feedback that opens offline, shows no hidden test and runs no script."""
+"""Feedback that opens offline, shows no hidden test, runs no script and loads nothing."""
 
 from __future__ import annotations
 
 import html
-import re
 from functools import lru_cache
 from typing import Any
 
+import jinja2
+import latex2mathml.converter
+import nh3
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat import NotebookNode
-from nbgrader.preprocessors import ClearHiddenTests, NbGraderPreprocessor
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import Python3Lexer
 
+from grading.records import Mark
 from grading.source import REGION
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"
-
-
-class HideHiddenTests(NbGraderPreprocessor):
-    """Replaces the text of hidden tests by nothing, and tracebacks of tests by their last line."""
-
-    def preprocess_cell(self, cell: NotebookNode, resources: dict[str, Any], index: int) -> Any:
-        if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("grade"):
-            if REGION.search(cell.source):
-                cell, resources = ClearHiddenTests().preprocess_cell(cell, resources, index)
-                cell.source = cell.source.rstrip()
-            for output in cell.outputs:
-                if output.output_type == "error":
-                    output.traceback = [f"{output.ename}: {output.evalue}"]
-        return cell, resources
-
-
-def offline(page: str) -> str:
-    """Return the HTML page without scripts and outside addresses, its formulas drawn."""
-    page = re.sub(r"<script\b.*?</script\s*>", "", page, flags=re.DOTALL | re.IGNORECASE)
-    page = re.sub(r"<link\b[^>]*>", "", page, flags=re.IGNORECASE)
-    page = page.replace("<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{POLICY}">', 1)
-    return re.sub(
-        r'(<div class="text_cell_render.*?">)(.*?)(</div>)',
-        lambda m: m[1] + _draw_formulas(m[2]) + m[3],
-        page,
-        flags=re.DOTALL,
-    )
-
-
-def _draw_formulas(text: str) -> str:
-    pieces = re.split(r"(<pre.*?</pre>|<code.*?</code>)", text, flags=re.DOTALL)
-    for i in range(0, len(pieces), 2):
-        pieces[i] = re.sub(
-            r"\$\$(.+?)\$\$|\$([^$]+?)\$",
-            lambda m: _formula(html.unescape(m[1] or m[2]), display=bool(m[1])),
-            pieces[i],
-            flags=re.DOTALL,
-        )
-    return "".join(pieces)
+LONGEST_FORMULA = 2_000
+LONGEST_PROSE = 20_000  # characters; what is longer is shown as it was written
+MATHML = """
+math mrow mi mn mo mtext mspace mfrac msqrt mroot msub msup msubsup munder mover munderover mtable mtr mtd mpadded
+mphantom menclose mstyle semantics
+"""
+WORDS = "p br hr em strong s code pre ul ol li blockquote h1 h2 h3 h4 h5 h6 table thead tbody tr th td img span div"
+TAGS = {*MATHML.split(), *WORDS.split(" ")}
+ATTRIBUTES = {
+    "img": {"src", "alt"}, "math": {"display"}, "mo": {"stretchy", "fence", "separator"}, "mspace": {"width"},
+    "mtable": {"columnalign"}, "mover": {"accent"}, "ol": {"start"}, "mi": {"mathvariant"}, "mstyle": {"displaystyle"},
+}  # fmt: skip
 
 
 @lru_cache(maxsize=512)
-def _formula(tex: str, display: bool = False) -> str:
-    """Return the formula as inline SVG; what matplotlib cannot set stays as TeX."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.path import Path as Outline
-    from matplotlib.textpath import TextPath, TextToPath
-
+def formula(tex: str, display: bool) -> str:
+    """The formula as MathML; what cannot be set, or is longer than any formula, stays as TeX."""
     tex = " ".join(tex.split())
-    size = 15.0
     try:
-        font = FontProperties(math_fontfamily="cm")
-        outline = TextPath((0, 0), f"${tex}$", size=size, prop=font)
-        width, height, depth = TextToPath().get_text_width_height_descent(
-            f"${tex}$", FontProperties(size=size, math_fontfamily="cm"), ismath=True
-        )
-    except ValueError:
+        if len(tex) > LONGEST_FORMULA:
+            raise ValueError
+        return latex2mathml.converter.convert(tex, display="block" if display else "inline")
+    except Exception:  # the converter raises whatever it meets, RecursionError included
         return f"<code>{html.escape(tex)}</code>"
-    letters = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C"}
-    drawn = []
-    for points, code in outline.iter_segments(simplify=False):
-        drawn.append(
-            "Z"
-            if code == Outline.CLOSEPOLY
-            else letters[code] + " ".join(f"{v if k % 2 == 0 else -v:.2f}" for k, v in enumerate(points))
-        )
-    svg = (
-        f'<svg role="img" aria-label="{html.escape(tex, quote=True)}" width="{width + 2:.1f}" '
-        f'height="{height + 2:.1f}" viewBox="-1 {depth - height - 1:.1f} {width + 2:.1f} {height + 2:.1f}" '
-        f'style="vertical-align: {-depth - 1:.1f}px"><path d="{"".join(drawn)}"/></svg>'
+
+
+@lru_cache(maxsize=1)
+def reader() -> MarkdownIt:
+    """Markdown with tables and formulas and without HTML."""
+    draw = lambda tex, options: formula(tex, options["display_mode"])  # noqa: E731
+    return MarkdownIt("commonmark", {"html": False}).enable("table").use(dollarmath_plugin, renderer=draw)
+
+
+def prose(source: str, attachments: dict[str, Any]) -> Markup:
+    """A Markdown cell: rendered, then cleaned of everything that is not on a short list."""
+    drawn = reader().render(source)
+    for name, kinds in attachments.items():
+        for kind, data in kinds.items() if isinstance(kinds, dict) else ():
+            if kind in ("image/png", "image/jpeg", "image/gif", "image/webp") and isinstance(data, str):
+                drawn = drawn.replace(f'src="attachment:{html.escape(name)}"', f'src="data:{kind};base64,{data}"')
+    return Markup(nh3.clean(drawn, tags=TAGS, attributes=ATTRIBUTES, url_schemes={"data"}, link_rel=None))
+
+
+def shown(output: NotebookNode) -> Markup:
+    """One output: text or a picture."""
+    if output.output_type == "stream":
+        return Markup("<pre>{}</pre>").format(output.text)
+    if output.output_type == "error":
+        text = "\n".join(output.traceback) or f"{output.ename}: {output.evalue}"
+        return Markup('<pre class="error">{}</pre>').format(text)
+    for kind in ("image/png", "image/jpeg"):
+        if kind in output.data:
+            src, alt = (
+                f"data:{kind};base64,{''.join(output.data[kind].split())}",
+                output.data.get("text/plain", "output"),
+            )
+            return Markup('<img src="{}" alt="{}">').format(src, alt)
+    return Markup("<pre>{}</pre>").format(output.data.get("text/plain", ""))
+
+
+def page(notebook: NotebookNode, name: str, marks: list[Mark], plain: bool = False) -> str:
+    """The page; with plain=True all text as it was written, which takes no time whatever it is."""
+    by_name, colors = {mark.question: mark for mark in marks}, HtmlFormatter(style="friendly", nowrap=False)
+    cells = []
+    for cell in notebook.cells:
+        meta, role = cell.metadata.get("nbgrader", {}), cell.metadata.get("normcore", {}).get("role", "")
+        source = REGION.sub("", cell.source).rstrip() if meta.get("grade") else cell.source
+        if plain or (cell.cell_type != "code" and len(source) > LONGEST_PROSE):
+            body = Markup("<pre>{}</pre>").format(source)
+        elif cell.cell_type == "code":
+            body = Markup(highlight(source, Python3Lexer(), colors))
+        else:
+            body = prose(source, cell.get("attachments", {}))
+        outputs = [shown(output) for output in cell.get("outputs", [])]
+        own = role in ("answer", "written", "scratch", "keep") or cell.get("id", "").startswith("extra-")
+        mark = by_name.get(meta.get("grade_id")) if meta.get("grade") else None
+        cells.append({"body": body, "outputs": outputs, "own": own, "mark": mark})
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("grading", ""), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    return f'<p style="text-align: center">{svg}</p>' if display else svg
+    return environment.get_template("feedback.html.jinja").render(
+        name=name,
+        colors=Markup(colors.get_style_defs(".highlight")),
+        marks=marks,
+        total=sum(mark.points or 0 for mark in marks),
+        most=sum(mark.maximum for mark in marks),
+        unread=sum(mark.points is None for mark in marks),
+        cells=cells,
+    )

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
-from grading import build, course, hand_in, results
+import nbformat
+
+from grading import build, course, gradebook, hand_in, results, run
 from grading.course import GRADING, Course
-from grading.records import Flag, Record
-from grading.run import grade_one, marks_of, sandbox_mode, start_worker, write_feedback
-from grading.source import fingerprint
+from grading.records import Flag, Mark, Record
+from grading.sandbox.launch import Sandbox, find_sandbox
+from grading.sandbox.student import Limits
+from grading.source import fingerprint, read, student_version
 
 
 class GradeError(Exception):
@@ -90,10 +94,12 @@ def tasks(course: Course, name: str, submitted: Path, due: str) -> list[Task]:
     return made
 
 
-def grade(course: Course, name: str, submitted: Path, jobs: int = 2, due: str = "") -> list[Record]:
+def grade(
+    course: Course, name: str, submitted: Path, jobs: int = 2, due: str = "", scheduler: str = ""
+) -> list[Record]:
     """Grade what lies in submitted (a folder or a zip); return the record of every student."""
     check(course, name, submitted)
-    mode = sandbox_mode()
+    sandbox = find_sandbox()
     stamp = course.root / f"{name}.built"
     if not stamp.exists() or stamp.read_text() != fingerprint(course.source(name)):
         build.register(course, name)
@@ -107,46 +113,151 @@ def grade(course: Course, name: str, submitted: Path, jobs: int = 2, due: str = 
         else:
             todo.append(task)
     ready = len(handed_in) - len(todo)
-    print(f"{name}: {len(handed_in)} submissions, {ready} already graded, sandbox: {mode}", flush=True)
-    run_all(course, name, todo, records, jobs, mode)
+    print(f"{name}: {len(handed_in)} submissions, {ready} already graded, sandbox: {sandbox.mode}", flush=True)
+    if warning := sandbox.unlimited():
+        print(f"Not limited here: {warning}.", flush=True)
+    run_all(course, name, todo, records, jobs, sandbox, scheduler)
     take_over_hand_grades(course, name, records)
     everyone = records.everyone()
     results.write_results(course.results / name, name, everyone)
     return everyone
 
 
-def run_all(course: Course, name: str, todo: list[Task], records: Records, jobs: int, mode: str) -> None:
-    """Grade every task, several at a time, and keep each record as soon as it is made."""
-    with (
-        tempfile.TemporaryDirectory(prefix="nc-") as scratch,
-        ProcessPoolExecutor(max(1, jobs), get_context("spawn"), start_worker) as pool,
-    ):
-        waiting = {pool.submit(grade_one, course, name, t.student, t.data, mode, scratch): t for t in todo}
+def job_of(course: Course, name: str, sandbox: Sandbox, limits: Limits) -> run.Job:
+    """The job of an untouched submission; those of the class differ in their bytes alone."""
+    source = read(course.source(name))
+    released = student_version(source)
+    released.metadata["assignment"] = name
+    return run.Job(name, nbformat.writes(source), nbformat.writes(released), None, sandbox, limits)
+
+
+def run_all(
+    course: Course, name: str, todo: list[Task], records: Records, jobs: int, sandbox: Sandbox, scheduler: str
+) -> None:
+    """Run every task somewhere; keep each outcome here, in this one process, as soon as it is there."""
+    if not todo:
+        return
+    empty = job_of(course, name, sandbox, Limits.from_environment())
+    waiting = {task.student: task for task in todo}
+    work = ((task.student, replace(empty, data=task.data)) for task in todo)
+    pages = course.results / name / "feedback"
+    pages.mkdir(parents=True, exist_ok=True)
+    with cluster(scheduler) if scheduler else threads(jobs) as each, gradebook.writer(course, name) as book:
+        for done, (student, outcome) in enumerate(each(work), 1):
+            task = waiting.pop(student)
+            record = Record(student, task.key, found=task.found, late=task.late)
+            if isinstance(outcome, run.Outcome):
+                marks = book.put(student, outcome.notebook, outcome.marks)
+                page = outcome.page if marks == outcome.marks else run.draw(outcome.notebook, name, marks)[0]
+                write_page(course, name, student, page)
+                record = replace(
+                    record, marks=marks, flags=outcome.flags, ids=outcome.ids, seconds=round(outcome.seconds, 2)
+                )
+            else:
+                record = replace(record, flags=(Flag("not graded"),), error=str(outcome) or repr(outcome))
+            records.put(record)
+            line = f"{record.student}: {record.points:g} points, {record.seconds:.1f} s"
+            print(f"[{done}/{len(todo)}] {'; '.join([line, *map(str, record.all_flags)])}", flush=True)
+
+
+Work = Iterable[tuple[str, run.Job]]
+Done = Iterator[tuple[str, run.Outcome | Exception]]
+
+
+@contextmanager
+def threads(jobs: int) -> Iterator[Callable[[Work], Done]]:
+    """Several at a time on this machine; each thread has processes of its own and only waits for them.
+
+    No more submissions are in memory than are being graded, however many there are.
+    """
+    asked: queue.Queue[Any] = queue.Queue(maxsize=max(1, jobs))
+    made: queue.Queue[Any] = queue.Queue()
+
+    def serve() -> None:
         try:
-            for done, future in enumerate(as_completed(waiting), 1):
-                task = waiting[future]
+            while (item := asked.get()) is not None:
+                student, job = item
                 try:
-                    record = future.result()
-                except BrokenProcessPool:
-                    raise GradeError(
-                        "a process was killed from outside; the same command goes on where it stopped"
-                    ) from None
+                    made.put((student, run.run(job)))
                 except Exception as error:
-                    record = Record(task.student, flags=(Flag("not graded"),), error=repr(error))
-                record = replace(record, key=task.key, late=task.late, found=task.found)
-                records.put(record)
-                line = f"{record.student}: {record.points:g} points, {record.seconds:.1f} s"
-                print(f"[{done}/{len(todo)}] {'; '.join([line, *map(str, record.all_flags)])}", flush=True)
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in list((pool._processes or {}).values()):
-                process.kill()
-            raise
+                    made.put((student, error))
+        finally:
+            run.release()
+
+    def each(work: Work) -> Done:
+        out = 0
+        for item in work:
+            if out >= max(1, jobs):
+                yield made.get()
+                out -= 1
+            asked.put(item)
+            out += 1
+        while out:
+            yield made.get()
+            out -= 1
+
+    pool = [threading.Thread(target=serve, daemon=True) for _ in range(max(1, jobs))]
+    for thread in pool:
+        thread.start()
+    try:
+        yield each
+        for _ in pool:
+            asked.put(None)
+        for thread in pool:
+            thread.join()
+    finally:
+        run.release()
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Callable[[Work], Done]]:
+    """On the workers of a Dask cluster; what a worker that dies had in hand is given to another."""
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise GradeError("SCHEDULER needs Dask: pip install 'dask[distributed]'") from None
+
+    def each(work: Work) -> Done:
+        work = iter(work)
+        names: dict[str, str] = {}
+        flying = as_completed([])
+
+        def submit() -> None:
+            for student, job in work:
+                future = client.submit(run.run, job, pure=False, retries=3)
+                names[future.key] = student
+                flying.add(future)
+                return
+
+        for _ in range(4 * max(1, sum(client.nthreads().values()))):
+            submit()
+        for future in flying:
+            error = future.exception()
+            yield names.pop(future.key), error if error is not None else future.result()
+            future.release()
+            submit()
+
+    with Client(address) as client:
+        yield each
+
+
+def write_page(course: Course, name: str, student: str, page: str) -> None:
+    """Write a student's feedback."""
+    from grading.course import replace as write
+
+    write(course.results / name / "feedback" / f"{student}.html", page)
 
 
 def take_over_hand_grades(course: Course, name: str, records: Records) -> None:
     """Points and comments that were given by hand since the last run go into records and feedback."""
+    if not (course.root / "gradebook.db").exists():
+        return
+    now = gradebook.all_marks(course, name)
     for record in records.everyone():
-        if not record.error and (now := marks_of(course, name, record.student)) != record.marks:
-            write_feedback(course, name, record.student)
-            records.put(replace(record, marks=now))
+        own = now.get(record.student, {})
+        marks: tuple[Mark, ...] = tuple(own.get(mark.question, mark) for mark in record.marks)
+        if not record.error and marks != record.marks:
+            path = course.root / "autograded" / record.student / name / f"{name}.ipynb"
+            write_page(course, name, record.student, run.draw(path.read_text(encoding="utf-8"), name, marks)[0])
+            records.put(replace(record, marks=marks))
+    run.release()

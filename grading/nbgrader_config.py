@@ -16,30 +16,5 @@ c.CourseDirectory.root = str(root)
 c.CourseDirectory.db_url = f"sqlite:///{root}/gradebook.db?timeout=120"
 
 
-# what `nbgrader autograde` does with a submission; repair.py has already cleared and mended it
-c.Autograde.sanitize_preprocessors = [
-    "nbgrader.preprocessors.OverwriteKernelspec",
-    "nbgrader.preprocessors.OverwriteCells",
-    "nbgrader.preprocessors.CheckCellMetadata",
-]
-c.Autograde.autograde_preprocessors = [
-    "grading.execute.SandboxedExecute",
-    "grading.execute.SaveFlags",
-    "nbgrader.preprocessors.LimitOutput",
-    "nbgrader.preprocessors.SaveAutoGrades",
-    "nbgrader.preprocessors.AssignLatePenalties",
-    "nbgrader.preprocessors.CheckCellMetadata",
-]
-c.GenerateFeedback.preprocessors = [
-    "nbgrader.preprocessors.GetGrades",
-    "grading.feedback.HideHiddenTests",
-    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
-]
-
-# limits; the ones on memory, processes and files are also enforced inside the sandbox (sandbox/kernel.py)
-seconds = int(os.environ.get("CELL_SECONDS", 60))
-c.SandboxedExecute.timeout = seconds
-c.SandboxedExecute.total = int(os.environ.get("NOTEBOOK_SECONDS", 10 * seconds))
-c.SandboxedExecute.iopub_timeout = 10
-c.SandboxedExecute.shutdown_kernel = "immediate"
-c.SandboxedExecute.memory = int(os.environ.get("LIMIT_MEMORY", 4_000_000_000))
+# the Formgrader's Autograde would run student code with your rights: it stops here instead
+c.Autograde.autograde_preprocessors = ["student_code_runs_only_in_the_sandbox_of_make_grade.Stop"]

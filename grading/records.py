@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from grading.clean import line
+
 MINOR = frozenset({"renamed", "kernel named", "several notebooks", "cells in another order", "late"})
 
 
@@ -14,6 +16,9 @@ class Flag:
 
     kind: str
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", line(self.detail))  # much of it is what a student chose
 
     @property
     def minor(self) -> bool:

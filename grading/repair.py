@@ -151,7 +151,7 @@ def repair(released: NotebookNode, handed_in: NotebookNode) -> tuple[NotebookNod
                 cell.source = theirs.source
                 if theirs.id != ours.id and theirs.id:
                     own_ids.append(theirs.id)
-            elif role in ("given", "test") and theirs.source.strip() != ours.source.strip():
+            elif role in ("given", "asked", "test") and theirs.source.strip() != ours.source.strip():
                 flag(f"{'test' if role == 'test' else 'given cell'} edited", name)
             if role == "keep":
                 cell.outputs = _kept_outputs(theirs.outputs)
@@ -164,7 +164,7 @@ def repair(released: NotebookNode, handed_in: NotebookNode) -> tuple[NotebookNod
                 flag("metadata edited", name or "a cell")
         elif role in ("answer", "written"):
             flag("answer missing", name)
-        elif role in ("given", "test"):
+        elif role in ("given", "asked", "test"):
             flag(f"{'test' if role == 'test' else 'given cell'} missing", name)
         cells.append(cell)
         add_extras(i)

@@ -1,144 +1,176 @@
-"""Grade one submission: mend it, run it in the sandbox, save its marks, write its feedback."""
+"""Grade one submission: a pure function of the assignment and the submitted bytes, which knows no gradebook.
+
+Each step runs in a child of the forge, under limits of its own. A step that fails costs its own result alone:
+a file that cannot be read is graded as untouched, a page that cannot be drawn is written plainly.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
+import base64
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
+import threading
 import time
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import nbformat
+from nbformat import NotebookNode
 
-from grading.course import GRADING, Course, replace
-from grading.feedback import offline
-from grading.records import Flag, Mark, Record
+from grading import clean, feedback
+from grading.examine import examine, role_of
+from grading.forge import Forge, WorkError
+from grading.records import Flag, Mark
 from grading.repair import UnreadableError, parse, repair
-from grading.sandbox.launch import NOBODY, bubblewrap
-from grading.source import read, student_version
+from grading.sandbox.launch import Sandbox
+from grading.sandbox.student import Limits
+
+READING, DRAWING, MEMORY = 60.0, 30.0, 2_000_000_000  # seconds to read a file, to draw a page; bytes for either
 
 
-class NoSandboxError(Exception):
-    """Student code cannot be run here without risk."""
+class RunError(Exception):
+    """Nothing about the submission: the grader could not run it."""
 
 
-def sandbox_mode() -> str:
-    """Return "nobody", "bwrap" or, when told UNSANDBOXED=1, "none"; NoSandboxError when there is none that works."""
-    if os.environ.get("UNSANDBOXED") == "1":
-        print("UNSANDBOXED=1: student code runs with your rights, sees your files and the gradebook.", flush=True)
-        return "none"
-    reason = "bubblewrap (bwrap) is not installed"
-    if shutil.which("bwrap"):
-        for mode in ["nobody", "bwrap"] if os.geteuid() == 0 else ["bwrap"]:
-            with tempfile.TemporaryDirectory(prefix="nc-") as run:
-                become = f"import os; os.setresuid({NOBODY}, {NOBODY}, {NOBODY}); " if mode == "nobody" else ""
-                command = [sys.executable, "-I", "-c", become + "import ipykernel, numpy"]
-                trial = subprocess.run(bubblewrap(run, command, mode), capture_output=True, text=True, check=False)
-            if trial.returncode == 0:
-                return mode
-            reason = f"bubblewrap does not work here: {trial.stderr.strip()[-300:]}"
-    raise NoSandboxError(
-        f"{reason}\nStudent code is only run in a sandbox. Install bubblewrap (apt install bubblewrap), "
-        "or accept the risk with UNSANDBOXED=1."
-    )
+@dataclass(frozen=True)
+class Job:
+    """One submission and all that its grade depends on: the assignment with and without its secrets, how to run it."""
+
+    name: str
+    source: str
+    released: str
+    data: bytes | None
+    sandbox: Sandbox
+    limits: Limits
 
 
-@contextlib.contextmanager
-def run_folder(scratch: str) -> Iterator[Path]:
-    """A short-lived folder for one kernel: its specification, connection file and sockets."""
-    run = Path(tempfile.mkdtemp(prefix="nc-", dir=scratch))
-    kernels = run / "kernels" / "python3"
-    kernels.mkdir(parents=True)
-    (kernels / "kernel.json").write_text(
-        json.dumps(
-            {
-                "argv": [sys.executable, str(GRADING / "sandbox" / "launch.py"), "{connection_file}", str(run)],
-                "display_name": "Python 3",
-                "language": "python",
-                "interrupt_mode": "message",
-            }
-        )
-    )
-    try:
-        yield run
-    finally:
-        shutil.rmtree(run, ignore_errors=True)
+@dataclass(frozen=True)
+class Outcome:
+    """The executed notebook, the marks, what was odd, the random ids of the student's own cells, and the feedback."""
+
+    notebook: str
+    marks: tuple[Mark, ...]
+    flags: tuple[Flag, ...]
+    ids: tuple[str, ...]
+    page: str
+    seconds: float
 
 
-def start_worker() -> None:
-    """Make this process one that grades: it ends with its parent, ignores Ctrl-C and uses one thread."""
-    with contextlib.suppress(Exception):  # Linux: end with the parent, however that ends
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
-        os.environ[f"{name}_NUM_THREADS"] = "1"
+_own = threading.local()
 
 
-def grade_one(course: Course, name: str, student: str, data: bytes | None, mode: str, scratch: str) -> Record:
-    """Mend, autograde and comment one submission."""
-    warnings.simplefilter("ignore")
+def _forge(function: Any, *args: Any, seconds: float, memory: int = MEMORY) -> Any:
+    """Call a function in this thread's forge; a forge that was killed is made again once."""
+    for last in (False, True):
+        if not hasattr(_own, "forge"):
+            _own.forge = Forge()
+        try:
+            return _own.forge(function, *args, seconds=seconds, memory=memory)
+        except (BrokenPipeError, EOFError, ValueError):
+            _own.forge.close()
+            del _own.forge
+            if last:
+                raise RunError("the process that runs submissions was killed") from None
+
+
+def release() -> None:
+    """End this thread's forge."""
+    if hasattr(_own, "forge"):
+        _own.forge.close()
+        del _own.forge
+
+
+def run(job: Job) -> Outcome:
+    """Mend, run and comment one submission."""
     started = time.monotonic()
-    released = student_version(read(course.source(name)))
-    released.metadata["assignment"] = name
+    mended, flags, ids = mend(job.released, job.data)
+    points: dict[str, float] = {}
+    try:
+        seconds = job.limits.total + 60
+        done = _forge(examine_step, job, mended, seconds=seconds, memory=max(MEMORY, job.limits.memory))
+        mended, points = done["notebook"], done["points"]
+        flags += [Flag(*flag) for flag in done["flags"]]
+    except WorkError as error:
+        if str(error).startswith("RuntimeError: the sandbox"):
+            raise RunError(str(error)) from None
+        flags.append(Flag("not run", str(error)))
+    marks = marks_of(job.released, mended, points)
+    page, plain = draw(mended, job.name, marks)
+    if plain:
+        flags.append(Flag("feedback without formulas", plain))
+    return Outcome(mended, marks, tuple(flags), tuple(ids), page, time.monotonic() - started)
+
+
+def mend(released: str, data: bytes | None) -> tuple[str, list[Flag], list[str]]:
+    """The submission in the shape of the assignment, what was out of shape, and the ids of the student's own cells."""
+    if data is None:
+        return released, [], []
+    try:
+        got = _forge(read_step, released, base64.b64encode(data).decode(), seconds=READING)
+    except WorkError as error:
+        return released, [Flag("unreadable", str(error))], []
+    return got["notebook"], [Flag(*flag) for flag in got["flags"]], got["ids"]
+
+
+def marks_of(released: str, notebook: str, points: dict[str, float]) -> tuple[Mark, ...]:
+    """The marks before anybody read the written answers: those that were left as they were get nothing."""
+    before = {cell["id"]: cell["source"] for cell in json.loads(released)["cells"]}
+    marks = []
+    for cell in json.loads(notebook)["cells"]:
+        meta = cell["metadata"].get("nbgrader", {})
+        if meta.get("grade"):
+            name, most = meta["grade_id"], float(meta["points"])
+            own = meta["solution"] and "".join(cell["source"]).strip() != "".join(before[cell["id"]]).strip()
+            comment = "No response." if meta["solution"] and not own else ""
+            marks.append(Mark(name, None if own else float(points.get(name, 0)), most, comment))
+    return tuple(marks)
+
+
+def draw(notebook: str, name: str, marks: tuple[Mark, ...]) -> tuple[str, str]:
+    """The feedback page, and why it is a plain one, if it is."""
+    given = [[m.question, m.points, m.maximum, m.comment] for m in marks]
+    try:
+        return _forge(feedback_step, notebook, name, given, False, seconds=DRAWING), ""
+    except WorkError as error:
+        return _forge(feedback_step, notebook, name, given, True, seconds=DRAWING), str(error)
+
+
+# -- the steps, in a child of the forge --------------------------------------------------------------------------
+
+
+def read_step(released: str, data: str) -> dict[str, Any]:
+    """Bring the submitted bytes into the shape of the assignment."""
+    ours = nbformat.reads(released, as_version=4)
     flags: list[Flag] = []
     ids: list[str] = []
-    notebook = released
-    if data is not None:
-        try:
-            notebook, flags, ids = repair(released, parse(data))
-        except UnreadableError as error:
-            flags = [Flag("unreadable", str(error))]
-    folder = course.root / "submitted" / student / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    nbformat.write(notebook, folder / f"{name}.ipynb")
-    with run_folder(scratch) as run:
-        os.environ |= {
-            "RUN_FOLDER": str(run),
-            "RUN_FLAGS": str(run / "flags.json"),
-            "SANDBOX": mode,
-            "JUPYTER_RUNTIME_DIR": str(run),
-        }
-        done = course.nbgrader().autograde(name, student, force=True, create=True)
-        with contextlib.suppress(OSError):
-            flags += [Flag(**flag) for flag in json.loads((run / "flags.json").read_text())]
-    seconds = time.monotonic() - started
-    if not done["success"]:
-        why = str(done.get("error") or done.get("log"))[-2000:]
-        flags.append(Flag("not graded"))
-        return Record(student, flags=tuple(flags), ids=tuple(ids), seconds=seconds, error=why)
-    write_feedback(course, name, student)
-    marks = marks_of(course, name, student)
-    return Record(student, marks=marks, flags=tuple(flags), ids=tuple(ids), seconds=time.monotonic() - started)
+    notebook = ours
+    try:
+        notebook, flags, ids = repair(ours, parse(base64.b64decode(data)))
+    except UnreadableError as error:
+        flags = [Flag("unreadable", str(error))]
+    for cell in notebook.cells:
+        cell.source = clean.text(cell.source)
+    return {"notebook": nbformat.writes(notebook), "flags": _flags(flags), "ids": [clean.text(i) for i in ids]}
 
 
-def write_feedback(course: Course, name: str, student: str) -> None:
-    """Write the student's feedback page, readable without a network."""
-    made = course.nbgrader().generate_feedback(name, student, force=True)
-    page = course.root / "feedback" / student / name / f"{name}.html"
-    if not made["success"]:
-        raise RuntimeError(f"no feedback for {student}: {made.get('error') or made.get('log')}")
-    folder = course.results / name / "feedback"
-    folder.mkdir(parents=True, exist_ok=True)
-    replace(folder / f"{student}.html", offline(page.read_text(encoding="utf-8")))
+def examine_step(job: Job, mended: str) -> dict[str, Any]:
+    """Run the notebook and its tests; the notebook that comes back may be opened by the instructor."""
+    source, notebook = (nbformat.reads(text, as_version=4) for text in (job.source, mended))
+    done = examine(source, notebook, job.sandbox, job.limits)
+    tests = {c.metadata["nbgrader"]["grade_id"]: c.source for c in source.cells if role_of(c) == "test"}
+    for cell in done.notebook.cells:
+        meta = cell.metadata.get("nbgrader", {})
+        if meta.get("grade_id") in tests:
+            cell.source = tests[meta["grade_id"]]  # the instructor sees the hidden part
+        elif cell.cell_type == "markdown" and role_of(cell) in ("written", "extra"):
+            cell.source = clean.markdown(cell.source)
+    return {"notebook": nbformat.writes(done.notebook), "points": done.points, "flags": _flags(done.flags)}
 
 
-def marks_of(course: Course, name: str, student: str) -> tuple[Mark, ...]:
-    """The mark of each graded question, in the gradebook's order."""
-    with course.gradebook() as book:
-        notebook = book.find_submission(name, student).notebooks[0]
-        comments = {c.name: c.comment or "" for c in notebook.comments}
-        marks = []
-        for grade in notebook.grades:
-            read = grade.manual_score is not None or (grade.auto_score is not None and not grade.needs_manual_grade)
-            points = float(grade.score) if read else None
-            marks.append(Mark(grade.name, points, float(grade.max_score), comments.get(grade.name, "")))
-        return tuple(marks)
+def feedback_step(notebook: str, name: str, marks: list[list[Any]], plain: bool) -> str:
+    """Draw the feedback page."""
+    read: NotebookNode = nbformat.reads(notebook, as_version=4)
+    return feedback.page(read, name, [Mark(*mark) for mark in marks], plain)
+
+
+def _flags(flags: Any) -> list[list[str]]:
+    return [[flag.kind, flag.detail] for flag in flags]

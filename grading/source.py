@@ -3,6 +3,7 @@
 Every code cell of a source says what it is, in its first lines; a cell that does not stops the build:
 
     :given: NAME                locked: imports and helpers
+    :asked: NAME                locked: functions that run beside the answers and hand numbers and arrays to the tests
     :answer: NAME               the student writes it; holds a region ### BEGIN SOLUTION ... ### END SOLUTION
     :test: NAME, :points: N     locked and graded; hidden parts between ### BEGIN HIDDEN TESTS ... ### END HIDDEN TESTS
     :scratch: NAME              the student's own, run when graded
@@ -26,7 +27,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-ROLES = ("given", "answer", "test", "scratch", "keep", "written")
+ROLES = ("given", "asked", "answer", "test", "scratch", "keep", "written")
 MARKERS = ("### BEGIN SOLUTION", "### END SOLUTION", "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
 STUB = '# YOUR CODE HERE\nraise NotImplementedError("Replace this line with your code.")'
 REGION = re.compile(
@@ -116,7 +117,7 @@ def read(source: Path) -> NotebookNode:
         points = cell.metadata.get("points")
         if graded != isinstance(points, int | float) or (graded and points <= 0):
             raise SourceError(f"{where}: tests and written answers, and only they, have points")
-        if role == "given":
+        if role in ("given", "asked"):
             given_names |= bound_names(cell.source)
         elif role == "answer" and (clash := given_names & bound_names(cell.source)):
             raise SourceError(f"{where}: {', '.join(clash)} is defined in a given cell; locked cells keep that one")
@@ -127,7 +128,7 @@ def read(source: Path) -> NotebookNode:
                 grade=graded,
                 solution=role in ("answer", "written"),
                 task=False,
-                locked=role in ("given", "test"),
+                locked=role in ("given", "asked", "test"),
                 schema_version=3,
                 **({"points": points} if graded else {}),
             )

@@ -106,7 +106,7 @@ def endless_function(notebook: Any) -> None:
     find(notebook, "instance-norm").source = "def instance_norm(x, gamma, beta, eps=1e-5):\n    while True: pass"
 
 
-@submission(5, "kernel ended: it could not be interrupted")
+@submission(FULL, "time limit: an added cell")
 def endless_and_stubborn(notebook: Any) -> None:
     insert(notebook, "moments-hidden", "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass")
 
@@ -182,7 +182,7 @@ def output_past_the_streams(notebook: Any) -> None:
     )
 
 
-@submission(5, "kernel ended: too many processes")
+@submission(FULL, "kernel ended")
 def fork_bomb(notebook: Any) -> None:
     insert(notebook, "moments-hidden", "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass")
 
@@ -192,12 +192,12 @@ def allocates_20_gigabytes(notebook: Any) -> None:
     insert(notebook, "moments-hidden", "big = np.ones(20_000_000_000 // 8)")
 
 
-@submission(5, "kernel ended")
+@submission(FULL, "kernel ended: it ended itself")
 def exits(notebook: Any) -> None:
     insert(notebook, "moments-hidden", "import os\nos._exit(0)")
 
 
-@submission(5, "kernel ended")
+@submission(FULL - 6, "kernel ended: it was killed")
 def kills_the_kernel(notebook: Any) -> None:
     find(
         notebook, "batch-norm"
@@ -281,7 +281,7 @@ for address in (("127.0.0.1", PORT), ("1.1.1.1", 53)):
     )
 
 
-@submission(0, "tampering: numpy.abs, .*numpy.allclose")
+@submission(0)
 def patches_numpy(notebook: Any) -> None:
     wrong(notebook)
     insert(
@@ -295,7 +295,7 @@ numpy.abs = numpy.absolute = lambda *a, **k: numpy.zeros(1)
     )
 
 
-@submission(0, "tampering: .*code of numpy")
+@submission(0)
 def patches_code_objects(notebook: Any) -> None:
     wrong(notebook)
     insert(
@@ -309,13 +309,13 @@ np.allclose.__wrapped__.__code__ = yes.__code__
     )
 
 
-@submission(0, "tampering: builtins.abs")
+@submission(0)
 def patches_builtins(notebook: Any) -> None:
     wrong(notebook)
     insert(notebook, "tools", "import builtins\nbuiltins.abs = lambda x: 0\nbuiltins.AssertionError = KeyError")
 
 
-@submission(0, "tampering: IPython's ast_transformers, IPython's input_transformers_cleanup")
+@submission(0)
 def patches_transformers(notebook: Any) -> None:
     wrong(notebook)
     insert(
@@ -333,7 +333,7 @@ get_ipython().input_transformers_cleanup.append(lambda lines: ["pass\\n"])
     )
 
 
-@submission(0, "tampering: .*ZMQInteractiveShell.run_cell")
+@submission(0)
 def patches_the_shell(notebook: Any) -> None:
     wrong(notebook)
     insert(
@@ -353,7 +353,7 @@ shell.should_run_async = lambda *a, **k: True
     )
 
 
-@submission(0, "tampering: .*numpy.abs")
+@submission(0)
 def patches_from_a_thread(notebook: Any) -> None:
     """Patches again and again, also while a test runs."""
     wrong(notebook)
@@ -370,7 +370,7 @@ threading.Thread(target=patch, daemon=True).start()
     )
 
 
-@submission(0, "tampering: checks can no longer fail")
+@submission(0)
 def replaces_the_guard(notebook: Any) -> None:
     """Answers in the kernel's place, from below everything that the guard could put back."""
     wrong(notebook)
@@ -425,7 +425,7 @@ def batch_norm(x, gamma, beta, eps=1e-5):
 """
 
 
-@submission(FULL, "hidden tests shown: batch-norm-hidden")
+@submission(FULL)
 def prints_the_hidden_test(notebook: Any) -> None:
     """A function can look at its caller: this cannot be stopped, but it is seen when it is printed."""
     cell = find(notebook, "batch-norm")

@@ -53,7 +53,30 @@ MISTAKES = {
         [("return mean, var", "return mean.squeeze(), var.squeeze()")],
         ["moments-check"],
     ),
-    "batch norm over the pixels alone": ("forward-pass", "batch-norm", [(BATCH, INSTANCE)], ["batch-norm-hidden"]),
+    "batch norm over the pixels alone": (
+        "forward-pass",
+        "batch-norm",
+        [(BATCH, INSTANCE)],
+        ["batch-norm-check", "batch-norm-hidden"],
+    ),
+    "no gradient at all": (
+        "backward-pass",
+        "input-gradient",
+        [("return s * (", "return 0 * s * (")],
+        ["input-gradient-check", "input-gradient-batch-hidden", "input-gradient-instance-hidden"],
+    ),
+    "the input gradient without s": (
+        "backward-pass",
+        "input-gradient",
+        [("return s * (", "return (")],
+        ["input-gradient-check", "input-gradient-batch-hidden"],
+    ),
+    "the input gradient without gamma": (
+        "backward-pass",
+        "input-gradient",
+        [("gamma[:, None, None] * dy", "dy")],
+        ["input-gradient-check", "input-gradient-batch-hidden"],
+    ),
     "batch norm over the images alone": ("forward-pass", "batch-norm", [(BATCH, "(0,)")], ["batch-norm-hidden"]),
     "instance norm over the images too": (
         "forward-pass",

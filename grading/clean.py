@@ -1,0 +1,27 @@
+"""What a student wrote, made safe for whoever opens it: the instructor in the Formgrader, a table, a terminal."""
+
+from __future__ import annotations
+
+import re
+
+UNSAFE = "href|style|class|cssId|require|unicode|data|mmlToken|html"  # TeX that reaches beyond the formula
+
+
+def text(source: str) -> str:
+    """The text without half characters (lone surrogates), which cannot be written to any file."""
+    return source.encode("utf-8", "replace").decode()
+
+
+def line(source: str, most: int = 200) -> str:
+    """One line for a table or a terminal: no control characters, cut to a length."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text(source[:most]))
+
+
+def markdown(source: str) -> str:
+    """Markdown that holds no HTML: a space behind each "<" that could open a tag, and no TeX that loads or links.
+
+    ``a < b`` and ``<img>`` read the same as before, but the second is no tag any more, in any renderer.
+    """
+    source = re.sub(r"<(?=[A-Za-z/!?])", "< ", text(source))
+    source = re.sub(rf"\\(?=(?:{UNSAFE})\b)", r"\\backslash ", source)
+    return re.sub(r"(\]\s*[(:]\s*<?\s*)(?=(?:javascript|vbscript|data:text|file)\b)", r"\1about:", source, flags=re.I)

@@ -1,0 +1,84 @@
+"""nbgrader's gradebook, which one process alone writes: what the grader found, and what instructors gave by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from grading.course import Course, replace
+from grading.records import Mark
+
+MARKS = """
+SELECT submitted_assignment.student_id, base_cell.name, grade.auto_score, grade.manual_score,
+       coalesce(grade.extra_credit, 0), grade.needs_manual_grade, grade_cells.max_score,
+       coalesce(comment.manual_comment, comment.auto_comment, '')
+FROM grade
+JOIN base_cell ON base_cell.id = grade.cell_id
+JOIN grade_cells ON grade_cells.id = grade.cell_id
+JOIN submitted_notebook ON submitted_notebook.id = grade.notebook_id
+JOIN submitted_assignment ON submitted_assignment.id = submitted_notebook.assignment_id
+JOIN assignment ON assignment.id = submitted_assignment.assignment_id
+LEFT JOIN base_cell AS answer ON answer.name = base_cell.name AND answer.notebook_id = base_cell.notebook_id
+     AND answer.type = 'SolutionCell'
+LEFT JOIN comment ON comment.notebook_id = grade.notebook_id AND comment.cell_id = answer.id
+WHERE assignment.name = ?
+"""
+
+
+class Writer:
+    """The gradebook of a course, open for one run."""
+
+    def __init__(self, course: Course, name: str, book: Any) -> None:
+        self.course, self.name, self.book = course, name, book
+
+    def put(self, student: str, notebook: str, marks: tuple[Mark, ...]) -> tuple[Mark, ...]:
+        """Keep an executed notebook and its marks; return the marks with what was given by hand before."""
+        for kind in ("submitted", "autograded"):
+            folder = self.course.root / kind / student / self.name
+            folder.mkdir(parents=True, exist_ok=True)
+            replace(folder / f"{self.name}.ipynb", notebook)
+        self.book.update_or_create_student(student)
+        submission = self.book.update_or_create_submission(self.name, student)
+        found, order = {mark.question: mark for mark in marks}, {mark.question: i for i, mark in enumerate(marks)}
+        kept = []
+        for grade in submission.notebooks[0].grades:
+            mark = found[grade.name]
+            grade.auto_score = mark.points
+            grade.needs_manual_grade = grade.manual_score is not None or mark.points is None
+        for comment in submission.notebooks[0].comments:
+            comment.auto_comment = found[comment.name].comment or None if comment.name in found else None
+        self.book.db.commit()
+        comments = {c.name: c.comment or "" for c in submission.notebooks[0].comments}
+        for grade in submission.notebooks[0].grades:
+            points = points_of(grade.auto_score, grade.manual_score, grade.extra_credit or 0, grade.needs_manual_grade)
+            kept.append(Mark(grade.name, points, float(grade.max_score), comments.get(grade.name, "")))
+        return tuple(sorted(kept, key=lambda mark: order[mark.question]))
+
+
+def points_of(auto: float | None, manual: float | None, extra: float, unread: bool) -> float | None:
+    """The points that count; None for an answer that nobody has read."""
+    if manual is not None:
+        return float(manual + extra)
+    return float(auto + extra) if auto is not None and not unread else None
+
+
+@contextlib.contextmanager
+def writer(course: Course, name: str) -> Iterator[Writer]:
+    """Open the gradebook for a run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with course.gradebook() as book:
+            yield Writer(course, name, book)
+
+
+def all_marks(course: Course, name: str) -> dict[str, dict[str, Mark]]:
+    """Everybody's marks as they are now, by student and question; one question to the database, whatever the class."""
+    found: dict[str, dict[str, Mark]] = {}
+    with contextlib.closing(sqlite3.connect(course.root / "gradebook.db", timeout=120)) as database:
+        for student, question, auto, manual, extra, unread, most, comment in database.execute(MARKS, (name,)):
+            points = points_of(auto, manual, extra, bool(unread))
+            found.setdefault(student, {})[question] = Mark(question, points, float(most), comment)
+    return found
