@@ -94,7 +94,7 @@ def positive(name: str, value: Any) -> None:
 
 def several(x: Any, axes: Iterable[int], whose: str, advice: str) -> None:
     """Raise if a statistic would be taken over one value: its variance is 0, and every output would be beta."""
-    if math.prod(x.shape) and math.prod(x.shape[i] for i in axes) == 1:
+    if math.prod(x.shape) and math.prod([x.shape[i] for i in axes]) == 1:
         raise ValueError(
             f"x has shape {tuple(x.shape)}, which leaves 1 value for {whose}, wanted at least 2: "
             f"the variance of 1 value is undefined; {advice}"

@@ -1,150 +1,286 @@
-"""The layers as torch modules, running the same hand-derived formulas.
+"""Norm layers as torch modules that take the place of torch's, running the hand-derived formulas of this package.
 
-`BatchNorm` and `InstanceNorm` take the place of torch's layers: same options, same state_dict.  Their backward pass is
-the one of `normcore.functional`, written in whole-array terms, so that torch.compile can fuse it.  Needs torch.
+Each is a subclass of torch's own layer: options, parameters, buffers and checkpoints are torch's, and so is whatever
+asks `isinstance` (SyncBatchNorm, update_bn, freezing, fusing with a convolution).  Only the forward pass is replaced,
+with a backward pass and a forward-mode derivative by hand, in whole-array terms, so that torch.compile can fuse them.
+Needs torch.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from . import _checks as check
 
-__all__ = ["BatchNorm", "InstanceNorm"]
+__all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm"]
 
 Axes = tuple[int, ...]
+Track = Callable[[Tensor, Tensor], None]  # takes mean and var
 
 
-def _statistics(x: Tensor, axes: Axes) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean as near + rest, and the biased variance: corrected two-pass, as in `normcore.functional`."""
+def _wide(x: Tensor) -> Tensor:
+    """x in the precision of the computation: half precision in float32."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _statistics(x: Tensor, axes: Axes, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """d = x - near; the mean as near + rest, 1/sqrt(var + eps) and the biased variance: corrected two-pass."""
     near = x.mean(axes, keepdim=True)
     d = x - near
     rest = d.mean(axes, keepdim=True)
-    return near, rest, ((d * d).mean(axes, keepdim=True) - rest * rest).clamp(min=0)
+    # squares of large numbers would overflow: such groups are shrunk by a power of two, all others multiplied by 1
+    half = math.frexp(torch.finfo(x.dtype).max)[1] // 2
+    top = d.abs().amax(axes, keepdim=True)
+    shrink = torch.where(top > 2.0 ** (half - 4), torch.full_like(top, 2.0 ** -(half + 6)), torch.ones_like(top))
+    small = d * shrink
+    var = ((small * small).mean(axes, keepdim=True) - (rest * shrink).square()).clamp(min=0)
+    inv = shrink * torch.rsqrt(var + eps * shrink * shrink)
+    return d, near, rest, inv, var / shrink / shrink
+
+
+def _within(gamma: Tensor | None, axes: Axes) -> bool:
+    """Does gamma differ between values that share their statistics, as in layer and group norm?"""
+    return gamma is not None and any(gamma.shape[i] != 1 for i in axes)
+
+
+def _forward(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, axes: Axes, eps: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """y and what the backward pass needs: near, rest, inv; and the variance, for the running statistics."""
+    d, near, rest, inv, var = _statistics(_wide(x), axes, eps)
+    if gamma is None or _within(gamma, axes):
+        y = d * inv - rest * inv
+        y = y if gamma is None else y * gamma.to(y.dtype)
+        y = y if beta is None else y + beta.to(y.dtype)
+    else:
+        scale = inv * gamma.to(d.dtype)
+        y = d * scale + (-rest * scale if beta is None else beta.to(d.dtype) - rest * scale)
+    return y.to(x.dtype), near, rest, inv, var
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, gamma, beta, ctx.axes, ctx.eps = inputs[:5]
+    ctx.beta = None if beta is None else (beta.shape, beta.dtype)
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.save_for_backward(x, gamma, *output[1:4])  # x as it came: half precision stays half
+
+
+def _sum_like(a: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    over = [i for i, n in enumerate(shape) if n == 1 and a.shape[i] != 1]
+    return (a.sum(over, keepdim=True) if over else a).to(dtype)
+
+
+def _backward(ctx: Any, saved: tuple[Any, ...], dy: Tensor, again: bool) -> tuple[Tensor | None, ...]:
+    """dx = inv (g - <g> - xhat <g xhat>) with g = gamma dy, where <> is the mean over what shares its statistics."""
+    x, gamma, near, rest, inv = saved
+    axes, dtype = ctx.axes, x.dtype
+    x, dy = _wide(x), _wide(dy)
+    if again:  # a derivative of this derivative: then the statistics have to depend on x
+        d, near, rest, inv, _ = _statistics(x, axes, ctx.eps)
+    else:
+        d = x - near
+    within = _within(gamma, axes)
+    wide = 1 if gamma is None else gamma.to(x.dtype)
+    g = dy * wide if within else dy  # a gamma that is constant over the axes comes in at the end
+    sums = g.sum(axes, keepdim=True)
+    products = ((g * d).sum(axes, keepdim=True) - rest * sums) * inv
+    count = math.prod([x.shape[i] for i in axes])
+    slope = products * inv / count
+    scale = inv if within else inv * wide
+    dx = (g - d * slope + (slope * rest - sums / count)) * scale
+    dgamma = dbeta = None
+    if gamma is not None:
+        terms = dy * (d * inv - rest * inv) if within else products
+        dgamma = _sum_like(terms, gamma.shape, gamma.dtype)
+    if ctx.beta is not None:
+        dbeta = _sum_like(dy if within or _within(torch.empty(ctx.beta[0], device="meta"), axes) else sums, *ctx.beta)
+    return dx.to(dtype), dgamma, dbeta, None, None, None
 
 
 class _Normalize(torch.autograd.Function):
-    """y, mean and variance of x; gamma and beta have x's number of dimensions, or are None."""
+    """The formulas for eager torch: backward, forward mode, and vmap; tracking happens below all transforms."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, gamma: Tensor | None, beta: Tensor | None, axes: Axes, eps: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        near, rest, var = _statistics(x, axes)
-        inv = torch.rsqrt(var + eps)
-        ctx.save_for_backward(x, gamma, near, rest, inv)
-        ctx.axes, ctx.eps, ctx.has_beta = axes, eps, beta is not None
-        y = (x - near - rest) * (inv if gamma is None else inv * gamma)
-        mean = near + rest
-        ctx.mark_non_differentiable(mean, var)
-        return y if beta is None else y + beta, mean, var
+        x: Tensor, gamma: Tensor | None, beta: Tensor | None, axes: Axes, eps: float, track: Track | None
+    ) -> tuple[Tensor, ...]:
+        out = _forward(x, gamma, beta, axes, eps)
+        if track is not None:
+            track(out[1] + out[2], out[4])
+        return out
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        _save(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[:2], *output[1:4])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        dy, (x, gamma, near, rest, inv) = grads[0], ctx.saved_tensors
-        if torch.is_grad_enabled():  # a second derivative: then the statistics have to depend on x
-            near, rest, var = _statistics(x, ctx.axes)
-            inv = torch.rsqrt(var + ctx.eps)
-        xhat = (x - near - rest) * inv
-        # two sums in one pass over the data; the means that dx needs and the parameters' gradients follow from them
-        sums, products = dy.sum(ctx.axes, keepdim=True), (dy * xhat).sum(ctx.axes, keepdim=True)
-        count = x.numel() // max(1, sums.numel())
-        dx = (dy - sums / count - xhat * (products / count)) * (inv if gamma is None else inv * gamma)
-        dgamma = None if gamma is None else products.sum(0, keepdim=True)  # over the instances, if there are several
-        dbeta = sums.sum(0, keepdim=True) if ctx.has_beta else None
-        return dx, dgamma, dbeta, None, None
+        saved = ctx.saved_tensors  # once: checkpointing recomputes them
+        dual = forward_ad.unpack_dual(saved[0]).tangent is not None  # type: ignore[no-untyped-call]
+        return _backward(ctx, saved, grads[0], torch.is_grad_enabled() or dual)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
+        """dy = gamma inv (dx - <dx> - xhat <dx xhat>) + dgamma xhat + dbeta."""
+        x, gamma, near, rest, inv = ctx.saved_tensors
+        dx, dgamma, dbeta = tangents[:3]
+        xhat = (_wide(x) - near - rest) * inv
+        dy = torch.zeros_like(xhat)
+        if dx is not None:
+            dx = _wide(dx)
+            parts = [a.mean(ctx.axes, keepdim=True) for a in (dx, dx * xhat)]
+            dy = (dx - parts[0] - xhat * parts[1]) * inv
+            dy = dy if gamma is None else dy * gamma
+        dy = dy if dgamma is None else dy + dgamma * xhat
+        dy = dy if dbeta is None else dy + dbeta
+        return dy.to(x.dtype), None, None, None, None
 
 
-class _Twin(nn.Module):
-    """What the two modules share; they differ in the averaged axes."""
+class _Compiled(torch.autograd.Function):
+    """The same formulas for torch.compile, which takes no function with a forward mode of its own."""
 
-    weight: nn.Parameter | None
-    bias: nn.Parameter | None
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, gamma: Tensor | None, beta: Tensor | None, axes: Axes, eps: float, track: None
+    ) -> tuple[Tensor, ...]:
+        out = _forward(x, gamma, beta, axes, eps)
+        _save(ctx, (x, gamma, beta, axes, eps), out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return _backward(ctx, ctx.saved_tensors, grads[0], False)
+
+
+def _normalize(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, axes: Axes, eps: float, track: Track | None = None
+) -> Tensor:
+    """y for x; gamma and beta have x's number of dimensions, or are None."""
+    if not x.is_floating_point():
+        raise TypeError(f"x has dtype {x.dtype}, wanted a floating one: use x.float()")
+    if x.numel() == 0:  # says nothing
+        y = x if gamma is None else x * gamma.to(x.dtype)
+        return y if beta is None else y + beta.to(x.dtype)
+    traced = torch._C._get_tracing_state() is not None
+    if not (torch.compiler.is_compiling() or traced):
+        return _Normalize.apply(x, gamma, beta, axes, eps, track)[0]  # type: ignore[no-untyped-call, no-any-return]
+    # a recorded trace, as of the older ONNX exporter, takes plain operations: it would not see into a function
+    out = (_forward if traced else _compiled)(x, gamma, beta, axes, eps)
+    if track is not None:
+        track((out[1] + out[2]).detach(), out[4].detach())
+    return out[0]
+
+
+def _compiled(x: Tensor, gamma: Tensor | None, beta: Tensor | None, axes: Axes, eps: float) -> tuple[Tensor, ...]:
+    return _Compiled.apply(x, gamma, beta, axes, eps, None)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _leaf(module: nn.Module, x: Any) -> Any:
+    """In a symbolic trace: the call of this module as one node, as torch's own layers are."""
+    return x.tracer.create_proxy("call_module", x.tracer.path_of_module(module), (x,), {})
+
+
+class _Twin(nn.modules.batchnorm._NormBase):
+    """What batch and instance norm share; they differ in the averaged axes."""
+
     _least = 2  # dimensions of x
     _first = 0  # averaged axes: this one and those from 2
 
     def __init__(
-        self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool,
-        bias: bool, device: Any, dtype: torch.dtype | None,
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+        track_running_stats: bool = True, device: Any = None, dtype: torch.dtype | None = None, *, bias: bool = True,
     ) -> None:
-        super().__init__()
-        self.num_features = c = check.options(num_features, eps, momentum)
-        self.eps, self.momentum = eps, momentum
-        self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
-        kind: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.weight = nn.Parameter(torch.ones(c, **kind)) if affine else None
-        self.bias = nn.Parameter(torch.zeros(c, **kind)) if affine and bias else None
-        track = self.track_running_stats
-        self.register_buffer("running_mean", torch.zeros(c, **kind) if track else None)
-        self.register_buffer("running_var", torch.ones(c, **kind) if track else None)
-        self.register_buffer("num_batches_tracked", torch.tensor(0, device=device) if track else None)
+        number = check.options(num_features, eps, momentum)
+        momentum_: Any = momentum
+        super().__init__(number, eps, momentum_, affine, track_running_stats, device, dtype)
+        if affine and not bias:
+            self.register_parameter("bias", None)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The normalized x, of x's shape and dtype; half precision is computed in float32."""
-        if not x.is_floating_point():
-            raise TypeError(f"x has dtype {x.dtype}, wanted a floating one: use x.float()")
+    def reset_parameters(self) -> None:
+        """gamma = 1, beta = 0, and running statistics as at the start."""
+        self.reset_running_stats()
+        for parameter, value in ((self.weight, 1.0), (self.bias, 0.0)):
+            if parameter is not None:
+                nn.init.constant_(parameter, value)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The normalized input, of its shape and dtype; half precision is computed in float32."""
+        x = input
+        if isinstance(x, torch.fx.Proxy):
+            return _leaf(self, x)
         check.features(x, self.num_features, self._least)
         one = (1, -1, *[1] * (x.dim() - 2))
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        gamma, beta = (None if p is None else p.to(wide.dtype).view(one) for p in (self.weight, self.bias))
-        if not self.training and self.running_mean is not None and self.running_var is not None:
-            y = wide - self.running_mean.view(one)
-            inv = torch.rsqrt(self.running_var.view(one) + self.eps)
-            y = y * (inv if gamma is None else inv * gamma)
-            return (y if beta is None else y + beta).to(x.dtype)
-        axes = tuple(i for i in range(x.dim()) if i != 1 and i >= self._first)
+        gamma, beta = (None if p is None else p.view(one) for p in (self.weight, self.bias))
+        mean, var = self.running_mean, self.running_var
+        if not self.training and mean is not None and var is not None and (self.track_running_stats or not self._first):
+            wide = _wide(x)
+            inv = torch.rsqrt(var.to(wide.dtype).view(one) + self.eps)
+            y = wide - mean.to(wide.dtype).view(one)
+            y = y * (inv if gamma is None else inv * gamma.to(wide.dtype))
+            return (y if beta is None else y + beta.to(wide.dtype)).to(x.dtype)
+        axes = tuple([i for i in range(x.dim()) if i != 1 and i >= self._first])
         whose = "an instance" if self._first else "a channel in this batch"
         check.several(x, axes, whose, "use larger inputs, or eval mode with running statistics")
-        y, mean, var = _Normalize.apply(wide, gamma, beta, axes, self.eps)  # type: ignore[no-untyped-call]
-        if self.training and self.num_batches_tracked is not None:
-            self._track(mean, var, x.numel())
-        return y.to(x.dtype)  # type: ignore[no-any-return]
+        tracked = self.training and self.track_running_stats
+        counted = self.num_batches_tracked if tracked else None
+        if counted is not None and x.numel() == 0:
+            counted.add_(1)  # an empty batch counts, as in torch, but says nothing
+        if not tracked or mean is None or var is None:
+            return _normalize(x, gamma, beta, axes, self.eps)
+        count = math.prod([x.shape[i] for i in axes])
 
-    @torch.no_grad()
-    def _track(self, mean: Tensor, var: Tensor, size: int) -> None:
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-        self.num_batches_tracked += 1
-        if size == 0:  # an empty batch counts, as in torch, but says nothing
-            return
-        count = size // mean.numel()
-        weight = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
-        for running, new in ((self.running_mean, mean), (self.running_var, var * (count / (count - 1)))):
-            value = new.view(-1, self.num_features).mean(0)  # of the instances, if there are several
-            running.copy_((1 - weight) * running + weight * value)
+        def track(new_mean: Tensor, new_var: Tensor) -> None:
+            with torch.no_grad():
+                if counted is not None:
+                    counted.add_(1)
+                for running, new in ((mean, new_mean), (var, new_var * (count / (count - 1)))):
+                    weight: Any = self.momentum
+                    if weight is None:
+                        assert counted is not None, "momentum=None needs num_batches_tracked"
+                        weight = 1 / counted.to(new.dtype)
+                    value = new.reshape(-1, self.num_features).mean(0)  # of the instances, if there are several
+                    running.mul_(1 - weight).add_(weight * value)
 
-    def extra_repr(self) -> str:
-        options = f"eps={self.eps}, momentum={self.momentum}, affine={self.affine}"
-        return f"{self.num_features}, {options}, track_running_stats={self.track_running_stats}"
+        return _normalize(x, gamma, beta, axes, self.eps, track)
 
 
-class BatchNorm(_Twin):
+class BatchNorm(_Twin, nn.modules.batchnorm._BatchNorm):
     """Batch normalization of (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W) as a torch module.
 
     Options, numbers and state_dict are those of `torch.nn.BatchNorm1d` to 3d; formulas and errors those of
-    `normcore.BatchNorm`.  First and second derivatives are right.
+    `normcore.BatchNorm`.  First and second derivatives are right, in reverse, forward and mixed mode, and under
+    torch.func, torch.compile, torch.export, both ONNX exporters and symbolic traces (where it is one node, as torch's).
+
+    What cannot be had:
+
+    - torch.jit.script, which does not know functions with a backward pass of their own; torch.jit.trace works;
+    - fusing by a table of types, as `torch.fx.experimental.optimization.fuse`: it asks for torch's exact types, and
+      leaves this layer as it is; `torch.nn.utils.fusion.fuse_conv_bn_eval` fuses it;
+    - vmap over batches while running statistics are tracked: one buffer cannot follow several batches.  As with torch,
+      call `torch.func.replace_all_batch_norm_modules_` first;
+    - under checkpointing the second forward pass counts, as with torch;
+    - batches that hold values whose sum overflows.
 
     >>> BatchNorm(1)(torch.tensor([[1.0], [3.0]])).round().tolist()
     [[-1.0], [1.0]]
     """
 
-    def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, *, bias: bool = True, device: Any = None, dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias, device, dtype)
 
-
-class InstanceNorm(_Twin):
+class InstanceNorm(_Twin, nn.modules.instancenorm._InstanceNorm):
     """Instance normalization of (N, C, L), (N, C, H, W) or (N, C, D, H, W) as a torch module.
 
-    Options, numbers and state_dict are those of `torch.nn.InstanceNorm1d` to 3d, except that batches are counted and
-    momentum=None is the cumulative average; formulas and errors are those of `normcore.InstanceNorm`.
+    Options, numbers and state_dict are those of `torch.nn.InstanceNorm1d` to 3d, except that batches are counted,
+    momentum=None is the cumulative average, and an input without a batch axis is refused (it looks like
+    a batch).  Formulas and errors are those of `normcore.InstanceNorm`.  What cannot be had: as for `BatchNorm`.
 
     >>> InstanceNorm(1)(torch.tensor([[[1.0, 3.0]]])).round().tolist()
     [[[-1.0, 1.0]]]
@@ -155,6 +291,56 @@ class InstanceNorm(_Twin):
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = False,
-        track_running_stats: bool = False, *, bias: bool = True, device: Any = None, dtype: torch.dtype | None = None,
+        track_running_stats: bool = False, device: Any = None, dtype: torch.dtype | None = None, *, bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalization over the trailing axes `normalized_shape`, with torch's options and numbers.
+
+    What cannot be had: as for `BatchNorm`.
+
+    >>> LayerNorm(2)(torch.tensor([[1.0, 3.0]])).round().tolist()
+    [[-1.0, 1.0]]
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The normalized input, of its shape and dtype."""
+        if isinstance(input, torch.fx.Proxy):
+            return _leaf(self, input)
+        trailing = len(self.normalized_shape)
+        if tuple(input.shape[-trailing:]) != tuple(self.normalized_shape):
+            raise ValueError(
+                f"x has shape {tuple(input.shape)}, wanted (..., {', '.join(map(str, self.normalized_shape))}): "
+                "make the layer with the sizes of x's last axes"
+            )
+        axes = tuple(range(input.dim() - trailing, input.dim()))
+        one = (*[1] * (input.dim() - trailing), *self.normalized_shape)
+        gamma, beta = (None if p is None else p.view(one) for p in (self.weight, self.bias))
+        return _normalize(input, gamma, beta, axes, self.eps)
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalization of (N, C, ...) over `num_groups` groups of channels, with torch's options and numbers.
+
+    What cannot be had: as for `BatchNorm`.
+
+    >>> GroupNorm(1, 2)(torch.tensor([[1.0, 3.0]])).round().tolist()
+    [[-1.0, 1.0]]
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The normalized input, of its shape and dtype."""
+        if isinstance(input, torch.fx.Proxy):
+            return _leaf(self, input)
+        if input.dim() < 2 or input.shape[1] != self.num_channels:
+            raise ValueError(
+                f"x has shape {tuple(input.shape)}, wanted (N, {self.num_channels}, ...): "
+                "move the channels to axis 1, or make the layer with another num_channels"
+            )
+        n, c = input.shape[:2]
+        grouped = input.reshape(n, self.num_groups, c // self.num_groups, math.prod(input.shape[2:]))
+        one = (1, self.num_groups, c // self.num_groups, 1)
+        gamma, beta = (None if p is None else p.view(one) for p in (self.weight, self.bias))
+        return _normalize(grouped, gamma, beta, (2, 3), self.eps).reshape(input.shape)

@@ -1,0 +1,180 @@
+"""The check of gradients: that it passes what is right and fails what is wrong."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import normcore as nc
+from normcore import autograd
+from normcore.autograd import GradientError, check_gradients
+
+OPTIONS = [
+    {"affine": True, "track_running_stats": True},
+    {"affine": False, "track_running_stats": True, "momentum": 0.9, "eps": 1e-2},
+    {"affine": True, "bias": False, "track_running_stats": False},
+    {"affine": True, "track_running_stats": True, "momentum": None},
+]
+rng = np.random.default_rng(0)
+X, GAMMA, BETA = rng.normal(1, 2, (4, 3, 5)), rng.normal(size=3), rng.normal(size=3)
+
+
+def museum():
+    """Backward passes that people write, each wrong in its own way."""
+
+    def constant_statistics(dy, cache):
+        return nc.batch_norm_backward(dy, cache._replace(constant=True))
+
+    def forgotten_mean(dy, cache):
+        dx, dgamma, dbeta = nc.batch_norm_backward(dy, cache)
+        shape = (1, -1, 1)
+        scale = (cache.gamma / np.sqrt(cache.var + cache.eps)).reshape(shape)
+        return dx + scale * dbeta.reshape(shape) / dy[:, 0].size, dgamma, dbeta
+
+    def unbiased_variance(dy, cache):
+        n = dy[:, 0].size
+        return nc.batch_norm_backward(dy, cache._replace(var=cache.var * n / (n - 1)))
+
+    def missing_eps(dy, cache):
+        return nc.batch_norm_backward(dy, cache._replace(eps=0))
+
+    def averaged_gamma(dy, cache):
+        dx, dgamma, dbeta = nc.batch_norm_backward(dy, cache)
+        return dx, dgamma / dy[:, 0].size, dbeta
+
+    def swapped(dy, cache):
+        dx, dgamma, dbeta = nc.batch_norm_backward(dy, cache)
+        return dx, dbeta, dgamma
+
+    def one_entry(dy, cache):
+        dx, dgamma, dbeta = nc.batch_norm_backward(dy, cache)
+        dx[3, 2, 4] *= 1 + 1e-5
+        return dx, dgamma, dbeta
+
+    def not_finite(dy, cache):
+        dx, dgamma, dbeta = nc.batch_norm_backward(dy, cache)
+        dx[1, 2, 3] = np.nan
+        return dx, dgamma, dbeta
+
+    return {f.__name__: f for f in (constant_statistics, forgotten_mean, unbiased_variance, missing_eps, averaged_gamma,
+                                    swapped, one_entry, not_finite)}  # fmt: skip
+
+
+class TestCheck:
+    @pytest.mark.parametrize("subject", [
+        nc.batch_norm, nc.instance_norm, functools.partial(nc.batch_norm, eps=0.1),
+        functools.partial(nc.group_norm, num_groups=3), functools.partial(nc.group_norm, num_groups=1, eps=0.1),
+    ])  # fmt: skip
+    @pytest.mark.parametrize("affine", [(), (GAMMA,), (GAMMA, BETA)], ids=len)
+    def test_passes_what_is_right(self, subject, affine):
+        check = check_gradients(subject, X, *affine)
+        assert [r.argument for r in check.rows] == ["x", "gamma", "beta"][: 1 + len(affine)]
+        for r in check.rows:
+            assert r.from_autograd < 1e-11
+            assert r.from_differences < 1e-8
+
+    def test_layer_norm(self):
+        shape = X.shape[1:]
+        check = check_gradients(nc.layer_norm, X, rng.normal(size=shape), rng.normal(size=shape))
+        assert max(r.from_autograd for r in check.rows) < 1e-11
+        flat = check_gradients(nc.layer_norm, X[..., 0], rng.normal(size=3), rng.normal(size=3))
+        assert max(r.from_autograd for r in flat.rows) < 1e-11
+
+    @pytest.mark.parametrize("make", [nc.BatchNorm, nc.InstanceNorm, autograd.BatchNorm, autograd.InstanceNorm])
+    @pytest.mark.parametrize("options", OPTIONS, ids=str)
+    @pytest.mark.parametrize("training", [True, False])
+    def test_layers_and_twins(self, make, options, training):
+        layer = make(3, **options)
+        layer(X if make.__module__ == "normcore.layers" else torch.tensor(X))
+        layer.train(training)
+        before = {k: np.asarray(v).copy() for k, v in layer.state_dict().items()}
+        check = check_gradients(layer, X, GAMMA if options["affine"] else None)
+        parameters = [mine for mine, torchs in (("gamma", "weight"), ("beta", "bias")) if torchs in before]
+        assert [r.argument for r in check.rows] == ["x", *parameters]
+        assert max(r.from_autograd for r in check.rows) < 1e-9
+        assert max(r.from_differences for r in check.rows) < 1e-7
+        for k, v in layer.state_dict().items():
+            assert np.array_equal(np.asarray(v), before[k])
+        assert layer.training == training
+
+    @pytest.mark.parametrize("name", museum())
+    def test_fails_what_is_wrong(self, name):
+        with pytest.raises(GradientError, match=r"by (x|gamma) is wrong, most of all at \(") as failure:
+            check_gradients(nc.batch_norm, X, GAMMA, BETA, backward=museum()[name], rtol=1e-7)
+        assert isinstance(failure.value, AssertionError)
+        assert "WRONG" in str(failure.value)
+        assert "autograd" in str(failure.value)
+
+    def test_names_argument_index_and_values(self):
+        with pytest.raises(GradientError) as failure:
+            check_gradients(nc.batch_norm, X, GAMMA, BETA, backward=museum()["one_entry"], rtol=1e-7, entries=1)
+        assert "the gradient of batch_norm by x is wrong, most of all at (3, 2, 4): by hand" in str(failure.value)
+
+    def test_a_wrong_forward_is_caught_by_all_columns_disagreeing(self):
+        """The variance taken over one value less: its hand-derived gradient is right for another function."""
+
+        def wrong_norm(x, gamma=None, beta=None):
+            y, cache = nc.batch_norm(x, gamma, beta)
+            n = x[:, 0].size
+            return y * np.sqrt((n - 1) / n), cache
+
+        with pytest.raises(GradientError):
+            check_gradients(wrong_norm, X, backward=nc.batch_norm_backward, reference=nc.batch_norm)
+
+    def test_your_own_function(self):
+        def mine(x, gamma, beta):
+            return nc.batch_norm(x, gamma, beta)
+
+        without = check_gradients(mine, X, GAMMA, BETA, backward=nc.batch_norm_backward)
+        assert all(np.isnan(r.autograd) for r in without.rows)
+        assert " - " in str(without)
+
+        def formula(x, gamma, beta):
+            return nn.functional.batch_norm(x, None, None, gamma, beta, training=True)
+
+        for reference in (nc.batch_norm, formula):
+            check = check_gradients(mine, X, GAMMA, BETA, backward=nc.batch_norm_backward, reference=reference)
+            assert max(r.from_autograd for r in check.rows) < 1e-11
+        with pytest.raises(GradientError):
+            check_gradients(mine, X, GAMMA, BETA, backward=nc.batch_norm_backward, reference=nc.instance_norm)
+
+    def test_missing_and_misshapen_gradients(self):
+        with pytest.raises(GradientError, match="has no gradient by gamma, wanted shape"):
+            check_gradients(nc.batch_norm, X, GAMMA, backward=lambda dy, cache: (dy, None, None), rtol=9)
+        with pytest.raises(GradientError, match=r"has a gradient of shape \(1, 3\) by gamma, wanted shape \(3,\)"):
+            check_gradients(nc.batch_norm, X, GAMMA, backward=lambda dy, cache: (dy, np.ones((1, 3)), None), rtol=9)
+
+    def test_table(self):
+        text = str(check_gradients(nc.batch_norm, X, GAMMA, BETA, entries=7)).splitlines()
+        assert text[0] == "gradients of batch_norm"
+        assert text[1] == "at x (4, 3, 5) in float64; differences at up to 7 entries of each argument"
+        assert " ".join(text[2].split()) == "argument shape at by hand autograd differences vs autograd vs differences"
+        assert [line.split()[0] for line in text[3:]] == ["x", "gamma", "beta"]
+        assert all(line.endswith("ok") for line in text[3:])
+        assert repr(check_gradients(nc.batch_norm, X, entries=1)).startswith("gradients of batch_norm\n")
+
+    def test_tensors_and_float32_are_taken(self):
+        check = check_gradients(nc.batch_norm, torch.tensor(X, dtype=torch.float32), GAMMA.astype(np.float32))
+        assert check.rows[0].from_differences < 1e-8
+
+    def test_given_dy_and_far_from_zero(self):
+        check = check_gradients(nc.batch_norm, 1e6 + X, GAMMA, BETA, dy=np.cos(X))
+        assert all(r.within(1e-6) for r in check.rows)
+        with pytest.raises(ValueError, match=r"dy has shape \(3,\), wanted \(4, 3, 5\)"):
+            check_gradients(nc.batch_norm, X, dy=GAMMA)
+
+    def test_constant_channels(self):
+        x = X.copy()
+        x[:, 1] = 7
+        check_gradients(nc.batch_norm, x, GAMMA, BETA)
+
+    @pytest.mark.parametrize("what", [nn.BatchNorm2d(3), 3, None])
+    def test_unknown_subjects(self, what):
+        with pytest.raises(TypeError, match="wanted a layer of normcore"):
+            check_gradients(what, X)
+
+    def test_no_partner(self):
+        with pytest.raises(TypeError, match="test_no_partner has no partner test_no_partner_backward in its module"):
+            check_gradients(TestCheck.test_no_partner, X)
