@@ -50,8 +50,8 @@ test: dev book  ## every test; those of the site need Chromium or Chrome
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 -rs
 
-sweep: env  ## the full comparison of the chapter `experiments`, trained anew (tens of minutes)
-	$(BIN)/python -m normbook.experiments.sweep
+sweep: env  ## the long run of the chapter `experiments`, where it was left (an hour of one core); SCHEDULER=tcp://…
+	$(BIN)/python -m normbook.experiments.sweep $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
 .PHONY: help env dev lock pins book sweep test
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import torch
 
-    from normbook.experiments.sweep import Norm
+    from normbook.experiments.trained import Norm
 
 
 class Saved(NamedTuple):

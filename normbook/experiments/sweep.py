@@ -1,386 +1,464 @@
-"""The comparison of the chapter ``experiments``: no norm, batch norm, instance norm, over batch sizes and rates.
+"""The comparison of the chapter ``experiments``: which jobs, with which rates, where they run, and what came out.
 
-Many small networks train side by side as *one* network: ``count`` networks of ``width`` channels are a network of
-``count * width`` channels whose convolutions have ``count`` groups.  Groups never mix, and both norms keep the channels
-apart anyway, so network k of such a bank is the network that would have trained alone (a test compares the two).
+Two plans.  :func:`book` is what the book runs while it is built.  :data:`LONG` is the long run: larger images, a deeper
+network, and the search for every learning rate, those of the book's own run included.  Its results come with the
+package, in one file (:data:`FILE`); ``make sweep`` makes it anew.
 
-Needs torch to train, only NumPy to read results.  ``python -m normbook.experiments.sweep`` runs the full sweep and
-prints its tables.
+Needs torch to train, only NumPy to read results.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
+import functools
 import hashlib
 import json
-import math
 import os
+import platform
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from tqdm.auto import tqdm
 
-from normbook.data import digits
+from normbook.data import FASHION_FILES, FASHION_SHA256, digits
+from normbook.experiments import bank
+from normbook.experiments.bank import NORMS, Array, Job, Norm
 
-if TYPE_CHECKING:
-    import torch
-
-Array = npt.NDArray[np.float64]
-Norm = Literal["none", "BN", "IN"]
-NORMS: tuple[Norm, ...] = ("none", "BN", "IN")
-ROWS = 2560  # images times networks in one step: more no longer fit the processor's cache
+#: The results of the long run.
+FILE = Path(__file__).with_name("long-run.json")
 _BOOK = Path(__file__).resolve().parents[2]  # where the package is not installed but lies in the book's repository
+#: Finished jobs, one file each.
 CACHE = _BOOK / ".cache" / "sweep" if (_BOOK / "_toc.yml").exists() else Path.home() / ".cache" / "normcore" / "sweep"
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is tried.  Every norm gets every batch size with every rate and every seed.
+class Entry:
+    """A setting of a plan.
 
     Attributes
     ----------
-    batch_sizes, steps
-        For each batch size the number of steps of gradient descent.
-    rates
-        Learning rates, ascending, the same for all.
-    seeds
-        A seed decides the split of the data, the order of the batches and the initial weights: they are the same for
-        the three norms, so that differences between norms can be taken seed by seed.
-    known, chosen
-        How many images train, and how many choose the learning rate.  The rest is the test set.
-    checks
-        How many times the accuracy is measured on the way, at steps that grow by a constant factor.
-    width, depth
-        Channels of a convolution, and how many convolutions there are.
+    name
+        What the chapter calls it.
+    job
+        With the seeds that are reported.  Its rates are where the search begins, or all that is reported.
+    choose
+        Seeds of their own that choose the learning rate: the one with the best mean accuracy on validation images.
+        Where it is the largest or the smallest rate tried, the search goes on beyond.  Empty: nothing is chosen.
+    apart
+        One job for each seed, where a job is long.
     """
 
-    batch_sizes: tuple[int, ...]
-    steps: tuple[int, ...]
-    rates: tuple[float, ...]
-    seeds: tuple[int, ...]
-    known: int = 1000
-    chosen: int = 297
-    checks: int = 14
-    width: int = 8
-    depth: int = 5
-
-    def __post_init__(self) -> None:
-        if len(self.batch_sizes) != len(self.steps):
-            raise ValueError(f"{len(self.batch_sizes)} batch sizes but steps for {len(self.steps)}: want one for each")
-        if max(self.batch_sizes) > self.known:
-            raise ValueError(f"a batch of {max(self.batch_sizes)} from {self.known} images: want at most that many")
-        if list(self.rates) != sorted(set(self.rates)):
-            raise ValueError(f"rates {self.rates}: want them ascending, each once")
-        if len(self.seeds) < 2:
-            raise ValueError(f"{len(self.seeds)} seed(s): want at least two, or there is no interval")
-        for steps in self.steps:
-            if len(set(self.check_steps(steps))) < self.checks:
-                raise ValueError(f"{steps} steps have no room for {self.checks} checks: want more steps")
-
-    def check_steps(self, steps: int) -> list[int]:
-        """The steps after which accuracy is measured: from the fourth to the last, evenly in the logarithm."""
-        return [round(float(s)) for s in np.geomspace(4, steps, self.checks)]
-
-
-def _doubling(first: int, last: int) -> tuple[float, ...]:
-    return tuple(2.0**k for k in range(first, last + 1))
-
-
-#: What the book runs: small enough for a build.
-BOOK = Plan((2, 4, 8, 16, 64, 256), (1000, 600, 400, 200, 100, 60), _doubling(-7, 2), tuple(range(6)))
-#: What ``make sweep`` runs: every batch size, more seeds, more rates, two or three times the steps.
-FULL = Plan(
-    (2, 4, 8, 16, 32, 64, 128, 256), (2000, 1200, 800, 600, 400, 300, 200, 120), _doubling(-8, 3), tuple(range(10))
-)
+    name: str
+    job: Job
+    choose: tuple[int, ...] = ()
+    apart: bool = False
+    report: bool = True  # False: only choose
 
 
 @dataclasses.dataclass(frozen=True)
-class Results:
-    """Accuracies between 0 and 1; the axes are (norm, batch size, seed, rate), in the plan's order.
+class Row:
+    """What came out of an entry.
 
-    ``validation`` has one more axis, the checks; ``at`` (batch size, check) are their steps.  ``test_population`` is
-    the test accuracy of batch norm with the statistics of all the training images in place of the running averages (for
-    the others it equals ``test``).
+    ``measured`` holds the arrays of :func:`normbook.experiments.bank.train`, all seeds together; where a rate was
+    chosen (``rate``), it is that rate's alone and the axis of rates is gone: ``measured["test"]`` is (seeds,).
+    ``tried`` is the search: rate → mean accuracy on the validation images of the seeds that chose.
     """
 
-    plan: Plan
-    at: npt.NDArray[np.int64]
-    validation: Array
-    train: Array
-    test: Array
-    test_population: Array
-    seconds: float
-
-    def best(self) -> npt.NDArray[np.int64]:
-        """Index of the best rate (norm, batch size): the highest mean final accuracy on the validation images."""
-        return np.asarray(self.validation[..., -1].mean(axis=2).argmax(axis=-1))
-
-    def at_best(self, values: Array) -> Array:
-        """``values`` (norm, batch size, seed, rate) at the best rate: (norm, batch size, seed)."""
-        return np.take_along_axis(values, self.best()[:, :, None, None], axis=3)[..., 0]
+    job: Job
+    measured: dict[str, Array]
+    rate: float | None
+    tried: dict[float, float]
 
     def steps_to(self, accuracy: float) -> Array:
-        """Steps until the validation accuracy reaches ``accuracy``: (norm, batch size, seed, rate), inf for never.
+        """Steps until the validation accuracy reaches ``accuracy``: (seeds, rates), inf for never.
 
         Between two checks the accuracy is taken as linear in the logarithm of the step.
         """
-        reached = self.validation >= accuracy
-        first = reached.argmax(axis=-1)
-        steps = np.full(first.shape, np.inf)
+        curves = self.measured["validation"]
+        reached = curves >= accuracy
+        steps = np.full(reached.shape[:-1], np.inf)
+        at = np.log(self.job.check_steps)
         for index in np.argwhere(reached.any(axis=-1)):
-            curve, now = self.validation[tuple(index)], first[tuple(index)]
-            at = np.log(self.at[index[1]])
+            curve = curves[tuple(index)]
+            now = int((curve >= accuracy).argmax())
             if now == 0:
-                steps[tuple(index)] = self.at[index[1], 0]
+                steps[tuple(index)] = self.job.check_steps[0]
             else:
                 part = (accuracy - curve[now - 1]) / (curve[now] - curve[now - 1])
-                steps[tuple(index)] = math.exp(at[now - 1] + part * (at[now] - at[now - 1]))
+                steps[tuple(index)] = np.exp(at[now - 1] + part * (at[now] - at[now - 1]))
         return steps
 
     def fewest_steps(self, accuracy: float) -> Array:
-        """:meth:`steps_to` at the rate with the smallest mean over the seeds: (norm, batch size, seed).
+        """:meth:`steps_to` for each seed, at the rate that is fastest for the *other* seeds: (seeds,).
 
-        A rate counts only if every seed arrives; if there is no such rate the row is inf.
+        A rate counts only if all the others arrive.
         """
-        steps = self.steps_to(accuracy)
-        fastest = steps.mean(axis=2).argmin(axis=-1)
-        taken = np.take_along_axis(steps, fastest[:, :, None, None], axis=3)[..., 0]
-        return np.where(np.isfinite(taken).all(axis=-1, keepdims=True), taken, np.inf)
+        steps = np.log(self.steps_to(accuracy))
+        others = [np.delete(steps, seed, axis=0).mean(axis=0).argmin() for seed in range(len(steps))]
+        fewest: Array = np.exp(steps[np.arange(len(steps)), others])
+        return fewest
 
     def largest_rate(self, accuracy: float) -> Array:
-        """The largest rate that still ends at ``accuracy`` or more: (norm, batch size, seed), nan if none does."""
-        usable = self.validation[..., -1] >= accuracy
-        rates = np.where(usable, self.plan.rates, -np.inf).max(axis=-1)
+        """The largest rate whose network still ends at ``accuracy`` or more: (seeds,), nan if none does."""
+        usable = self.measured["validation"][..., -1] >= accuracy
+        rates = np.where(usable, self.job.rates, -np.inf).max(axis=-1)
         return np.where(np.isfinite(rates), rates, np.nan)
 
 
-def network(
-    norm: Norm, count: int = 1, width: int = 8, depth: int = 5
-) -> torch.nn.Sequential:
-    """``count`` small networks for 8×8 images, side by side.
+Plan = tuple[Entry, ...]
+Results = dict[str, Row]
 
-    (N, count, 8, 8) → scores (N, count · 10).  Each has ``depth`` convolutions
-    of 3×3, the second with stride 2, each followed by the norm and a ReLU;
-    then ten linear scores from all the 4×4 positions.  Without a norm a
-    convolution has a bias; a norm has γ and β instead.
+_CHOOSE = (100, 101)
+_BN: Norm = "BN"
+_SMALL: dict[str, Any] = {"data": "fashion", "images": 9600, "strides": (2, 1, 1, 1, 1, 2, 1, 1)}
+_LARGE: dict[str, Any] = {
+    "data": "fashion-28",
+    "images": 19_200,
+    "strides": (2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1),
+    "gradient_batch": 128,
+    "norm_batch": 128,
+    "known": 9600,
+    "chosen": 2000,
+    "tested": 4000,
+}
+_DIGITS: dict[str, Any] = {
+    "data": "digits",
+    "strides": (1, 2, 1, 1, 1),
+    "width": 8,
+    "known": 1000,
+    "chosen": 297,
+    "tested": 500,
+}
+
+
+def _start(norm: Norm, factor: float = 1.0) -> tuple[float, ...]:
+    """Three rates, a factor of three apart, where the search for the best begins."""
+    middle = 0.01 if norm == "none" else 0.03
+    return tuple(float(f"{factor * middle * 3.0**k:.3g}") for k in (-1, 0, 1))
+
+
+def _regimes(
+    common: dict[str, Any], norm_batches: Sequence[int], seeds: int, factor: float, choose: tuple[int, ...], full: bool
+) -> Iterator[Entry]:
+    """Norm batches on plain data, without and with shortcuts; random contrasts; groups of eight images of one class.
+
+    Without ``full`` only what decides, and twice as many seeds where instance norm meets batch norm on plain data.
     """
-    from torch import nn
+    largest = norm_batches[-1]
 
-    layers: list[nn.Module] = []
-    for i in range(depth):
-        inputs, outputs = count * (width if i else 1), count * width
-        stride = 2 if i == 1 else 1
-        bias = norm == "none"
-        layers.append(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, groups=count, bias=bias)
+    def entry(name: str, norm: Norm, times: int = 1, **more: Any) -> Entry:
+        job = Job(norm=norm, rates=_start(norm, factor), seeds=tuple(range(times * seeds)), **(common | more))
+        # without a norm a rate may do for one seed and fail for the next, in the deeper network above all
+        chosen_by = (*choose, 101, 102) if full and norm == "none" else choose
+        return Entry(name, job, chosen_by, apart=full)
+
+    without: tuple[Norm, ...] = ("none", "IN", "GN", "LN")
+    for norm in without:
+        yield entry(f"plain {norm}", norm, 1 if full or norm != "IN" else 2)
+    for group in norm_batches:
+        yield entry(f"plain BN {group}", "BN", 1 if full or group not in (2, largest) else 2, norm_batch=group)
+    for norm in without if full else without[:2]:
+        yield entry(f"shortcuts {norm}", norm, residual=True)
+    for group in norm_batches if full else (2, largest):
+        yield entry(f"shortcuts BN {group}", "BN", norm_batch=group, residual=True)
+    for norm in without[:3] if full else without[:2]:
+        yield entry(f"contrast {norm}", norm, contrast=0.8)
+    for group in (2, largest):
+        yield entry(f"contrast BN {group}", "BN", contrast=0.8, norm_batch=group)
+    for share in (0.5, 0.75, 1.0) if full else (0.5, 1.0):
+        yield entry(f"alike {share:g} BN", "BN", alike=share, norm_batch=8)
+    for norm in without[1:3] if full else without[1:2]:
+        yield entry(f"alike 1 {norm}", norm, alike=1.0, norm_batch=8)
+
+
+def _to_the_end(
+    name: str, common: dict[str, Any], seeds: tuple[int, ...], choose: tuple[int, ...], norms: Sequence[Norm] = NORMS
+) -> Iterator[Entry]:
+    """A thousand images, passed 48 times in batches of 16: until every network fits them."""
+    for norm, group in [*((norm, 16) for norm in norms), (_BN, 4)]:
+        job = Job(
+            norm=norm, norm_batch=group, gradient_batch=16, images=48_000, rates=_start(norm), seeds=seeds, **common
         )
-        if norm == "BN":
-            layers.append(nn.BatchNorm2d(outputs))
-        elif norm == "IN":
-            layers.append(nn.InstanceNorm2d(outputs, affine=True))
-        layers.append(nn.ReLU())
-    layers.append(nn.Conv2d(count * width, count * 10, 4, groups=count))
-    return nn.Sequential(*layers, nn.Flatten())
+        yield Entry(f"{name} to the end {norm}{f' {group}' if norm == 'BN' else ''}", job, choose)
 
 
-def initialize(net: torch.nn.Sequential, seeds: Sequence[int]) -> None:
-    """Weights after He et al. (2015), one seed for each network of the bank; biases zero.
-
-    A weight is normal with variance 2 / (number of inputs), which keeps the size of the activations from layer to layer
-    through a ReLU; 1 / (number of inputs) for the scores, which have none.  The draws do not depend on the norm.
-    """
-    import torch
-
-    convolutions = [layer for layer in net if isinstance(layer, torch.nn.Conv2d)]
-    draws = {seed: np.random.default_rng(seed) for seed in seeds}
-    for layer in convolutions:
-        own = layer.out_channels // len(seeds)
-        shape = (own, *layer.weight.shape[1:])
-        gain = 1.0 if layer is convolutions[-1] else 2.0
-        scale = math.sqrt(gain / math.prod(shape[1:]))
-        weights = {seed: scale * draw.standard_normal(shape) for seed, draw in draws.items()}
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(np.concatenate([weights[seed] for seed in seeds])))
-            if layer.bias is not None:
-                layer.bias.zero_()
+def _rates(name: str, common: dict[str, Any], seeds: tuple[int, ...]) -> Iterator[Entry]:
+    """Ten learning rates, each twice the one before, constant and without momentum; accuracy measured on the way."""
+    rates = tuple(2.0**k for k in range(-7, 3))
+    for norm in NORMS:
+        job = Job(norm=norm, rates=rates, seeds=seeds, checks=12, momentum=0.0, cosine=False, **common)
+        yield Entry(f"{name} rates {norm}", job)
 
 
-def train(plan: Plan, norm: Norm, batch_size: int, steps: int, seeds: tuple[int, ...] = ()) -> dict[str, Array]:
-    """Train a bank of one norm at one batch size, all rates for some seeds (else all), by plain gradient descent.
+def _small(choose: tuple[int, ...]) -> Plan:
+    """The settings that the book runs, with its seeds."""
+    return (
+        *_regimes(_SMALL, (1, 2, 4, 8, 32), 6, 1.0, choose, full=False),
+        *_to_the_end("digits", _DIGITS, tuple(range(8)), choose, ("none", "BN", "IN")),
+        *_rates("digits", _DIGITS | {"images": 4800}, tuple(range(6))),
+    )
 
-    Returns
-    -------
-    ``at`` (checks,), ``validation`` (seeds, rates, checks), ``train``, ``test`` and ``test_population`` (seeds, rates).
-    """
-    import torch
-    from torch.nn import functional
 
+_CLOTHES: dict[str, Any] = {"data": "fashion", "strides": (2, 1, 2, 1, 1), "width": 8, "known": 1000}
+#: The long run: the search for the rates of the book's own settings, then everything once more at a larger scale.
+LONG: Plan = (
+    *(dataclasses.replace(entry, report=False) for entry in _small(_CHOOSE) if entry.choose),
+    *(
+        dataclasses.replace(entry, name=f"28 {entry.name}")
+        for entry in _regimes(_LARGE, (1, 2, 4, 8, 32, 128), 5, 5 / 3, (100,), full=True)
+    ),
+    *_to_the_end("clothes", _CLOTHES, (0, 1, 2, 3, 4, 5), _CHOOSE),
+    *_rates("clothes", _SMALL | {"images": 6400}, (0, 1, 2, 3, 4)),
+)
+
+
+def book() -> Plan:
+    """What the book runs: each setting at the rate that the long run chose for it, with seeds that had no say."""
+    chosen = {name: row.rate for name, row in read().items()}
+    plan = []
+    for entry in _small(_CHOOSE):
+        rate = chosen.get(entry.name) if entry.choose else None
+        job = dataclasses.replace(entry.job, rates=(rate,)) if rate is not None else entry.job
+        plan.append(Entry(entry.name, job))
+    return tuple(plan)
+
+
+@functools.cache
+def fingerprints() -> dict[str, str]:
+    """SHA-256 of what decides the numbers beside a job: the code (comments and docstrings do not count), the data."""
+    tree = ast.parse(Path(bank.__file__).read_text("utf8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = ""
     images, labels = digits()
-    seeds, rates = seeds or plan.seeds, len(plan.rates)
-    net = network(norm, len(seeds) * rates, plan.width, plan.depth)
-    initialize(net, np.repeat(seeds, rates).tolist())
-    parameters = list(net.parameters())
-    each = torch.tensor(plan.rates, dtype=torch.float32).repeat(len(seeds))
-    step_sizes = [each.repeat_interleave(len(p) // len(each)).reshape(-1, *[1] * (p.dim() - 1)) for p in parameters]
+    data = hashlib.sha256(images.tobytes() + labels.tobytes())
+    data.update(json.dumps([FASHION_SHA256, FASHION_FILES]).encode())
+    return {"code": hashlib.sha256(ast.dump(tree).encode()).hexdigest(), "data": data.hexdigest()}
 
-    draws = [np.random.default_rng(10_000 + seed) for seed in seeds]
-    parts = [np.split(draw.permutation(len(images)), [plan.known, plan.known + plan.chosen]) for draw in draws]
-    scaled = [(images[:, 0] - images[known].mean()) / images[known].std() for known, _, _ in parts]
 
-    def fetch(chosen: Sequence[npt.NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (N, networks, 8, 8) and labels (N, networks): for each seed its own choice, the same for all rates."""
-        x = np.stack([own[index] for own, index in zip(scaled, chosen, strict=True)], axis=1).astype(np.float32)
-        y = np.stack([labels[index] for index in chosen], axis=1)
-        return torch.from_numpy(x).repeat_interleave(rates, 1), torch.from_numpy(y).repeat_interleave(rates, 1)
+def machine() -> dict[str, str]:
+    """What the last bit of a number depends on: the versions, and the instructions that torch takes."""
+    import torch
 
-    def accuracy(part: tuple[torch.Tensor, torch.Tensor]) -> Array:
-        """Share of right answers (seeds, rates) in evaluation mode.  A diverged network is right by chance."""
-        net.eval()
-        with torch.no_grad():
-            # a hundred images at a time still fit the processor's cache
-            scores = torch.cat([net(part[0][i : i + 100]) for i in range(0, len(part[0]), 100)])
-        net.train()
-        right = scores.reshape(*part[1].shape, 10).argmax(-1) == part[1]
-        return np.asarray(right.double().mean(0).reshape(len(seeds), rates))
-
-    validation, test = fetch([part[1] for part in parts]), fetch([part[2] for part in parts])
-    check_steps, curves = plan.check_steps(steps), []
-    batches = [_batches(draw, part[0], batch_size) for draw, part in zip(draws, parts, strict=True)]
-    for step in range(1, steps + 1):
-        x, y = fetch([next(own) for own in batches])
-        loss = functional.cross_entropy(net(x).reshape(-1, 10), y.flatten(), reduction="sum") / batch_size
-        with torch.no_grad():
-            for p, slope, size in zip(parameters, torch.autograd.grad(loss, parameters), step_sizes, strict=True):
-                p.sub_(size * slope)
-        if step in check_steps:
-            curves.append(accuracy(validation))
-
-    measured = {
-        "at": np.array(check_steps, dtype=float),
-        "validation": np.stack(curves, axis=-1),
-        "train": accuracy(fetch([part[0] for part in parts])),
-        "test": accuracy(test),
+    return {
+        "numpy": version("numpy"),
+        "torch": version("torch").partition("+")[0],
+        "instructions": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
     }
-    measured["test_population"] = measured["test"]
-    if norm == "BN":
-        for layer in net:
-            if isinstance(layer, torch.nn.BatchNorm2d):
-                layer.momentum = 1.0  # the next batch alone
-        with torch.no_grad():
-            net(fetch([part[0] for part in parts])[0])
-        measured["test_population"] = accuracy(test)
-    return measured
 
 
-def _batches(draw: np.random.Generator, known: npt.NDArray[np.int64], size: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Batches without end: the training images shuffled anew for each pass, what is left over of a pass dropped."""
-    while True:
-        order = draw.permutation(known)
-        yield from order[: len(order) // size * size].reshape(-1, size)
+def key(job: Job) -> str:
+    """A name that is the same only for the same job, code, data, versions and instructions."""
+    parts = [dataclasses.asdict(job), fingerprints(), machine()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
-def run(plan: Plan = BOOK, cache: Path | None = CACHE, workers: int | None = None) -> Results:
-    """The whole plan, from the cache if the same code has already run it on the same data.
+Done = dict[str, Any]  # of a job: its key, "measured" as lists, "seconds" of the processor
+
+
+def do(job: Job) -> Done:
+    """Run a job, in whatever process."""
+    start = time.thread_time()
+    measured = {name: values.tolist() for name, values in bank.train(job).items()}
+    return {"key": key(job), "measured": measured, "seconds": round(time.thread_time() - start, 2)}
+
+
+def run_jobs(
+    jobs: Iterable[Job],
+    cache: Path | None = CACHE,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> dict[Job, Done]:
+    """All jobs, each once; those that the cache holds are not run again.
 
     Parameters
     ----------
     cache
-        Folder of the results, None for no cache.  The file's name is :func:`key`: it changes with this module,
-        the plan, the images and the versions of NumPy and torch.
+        Folder for finished jobs, None for none.  Who interrupts a run and starts it again goes on where it was.
     workers
-        Processes, one thread each; by default one for each processor.
+        Processes of this machine, one thread each; by default one for each processor.
+    scheduler
+        Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``; its workers then take the place of the processes.
+
+    Raises
+    ------
+    RuntimeError
+        if a worker has other code, data or versions than this process.
     """
-    file = cache / f"{key(plan)}.npz" if cache else None
-    if file and file.exists():
-        with np.load(file) as saved:
-            arrays = {name: saved[name] for name in saved.files if name != "seconds"}
-            return Results(plan, **arrays, seconds=float(saved["seconds"]))
-    start = time.perf_counter()
-    jobs = []
-    for i, (batch_size, steps) in enumerate(zip(plan.batch_sizes, plan.steps, strict=True)):
-        together = max(1, ROWS // (batch_size * len(plan.rates)))  # seeds in one bank
-        for first in range(0, len(plan.seeds), together):
-            some = slice(first, first + together)
-            jobs += [(batch_size * steps * len(plan.seeds[some]), n, i, some) for n in range(len(NORMS))]
-    jobs.sort(key=lambda job: -job[0])  # the long ones first, so that no process ends late
-    grid = (len(NORMS), len(plan.batch_sizes), len(plan.seeds), len(plan.rates))
-    filled = {name: np.empty(grid) for name in ("train", "test", "test_population")}
-    filled["validation"] = np.empty((*grid, plan.checks))
-    at = np.empty((len(plan.batch_sizes), plan.checks), dtype=np.int64)
+    todo = list(dict.fromkeys(jobs))
+    done: dict[Job, Done] = {}
+    for job in todo:
+        file = cache / f"{key(job)}.json" if cache else None
+        if file and file.exists():
+            done[job] = json.loads(file.read_text("utf8"))
+    todo = [job for job in todo if job not in done]
+    todo.sort(key=lambda job: (-_effort(job), job.seeds))  # the long ones first, so that none ends late
+    if not todo:
+        return done
+    results = _on_cluster(todo, scheduler) if scheduler else _in_processes(todo, workers)
+    for job, found in tqdm(results, desc="training", total=len(todo), delay=2, leave=False):
+        if found["key"] != key(job):
+            raise RuntimeError("a worker has other code, data or versions than this process: install the same there")
+        done[job] = found
+        if cache:
+            cache.mkdir(parents=True, exist_ok=True)
+            unfinished = cache / f"{found['key']}.{os.getpid()}.tmp"
+            unfinished.write_text(json.dumps(found), "utf8")
+            unfinished.replace(cache / f"{found['key']}.json")  # nobody ever reads half a file
+    return done
+
+
+def _effort(job: Job) -> int:
+    """Roughly, to put the long jobs first."""
+    pixels = {"digits": 64, "fashion": 196, "fashion-28": 784}[job.data]
+    return pixels * job.images * len(job.rates) * len(job.seeds)
+
+
+def _in_processes(jobs: Sequence[Job], workers: int | None) -> Iterator[tuple[Job, Done]]:
+    from concurrent.futures import ProcessPoolExecutor, as_completed  # not in a browser, where results are only read
+    from multiprocessing import get_context
+
     count = min(workers or os.cpu_count() or 1, len(jobs))
-    with ProcessPoolExecutor(count, get_context("spawn"), initializer=_quiet_worker) as pool:
-        running = {
-            pool.submit(train, plan, NORMS[n], plan.batch_sizes[i], plan.steps[i], plan.seeds[some]): (n, i, some)
-            for _, n, i, some in jobs
+    with ProcessPoolExecutor(count, get_context("spawn")) as pool:
+        running = {pool.submit(do, job): job for job in jobs}
+        try:
+            for future in as_completed(running):
+                yield running[future], future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _on_cluster(jobs: Sequence[Job], scheduler: str) -> Iterator[tuple[Job, Done]]:
+    """A worker that dies loses only what it was doing: the scheduler gives it to another one."""
+    try:
+        from dask import distributed
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("a Dask cluster needs the extra: pip install 'normcore[cluster]'") from error
+    with distributed.Client(scheduler) as client:  # type: ignore[no-untyped-call]
+        running = {client.submit(do, job, key=f"normcore-{key(job)}", retries=2): job for job in jobs}
+        finished = distributed.as_completed(list(running), with_results=True)  # type: ignore[no-untyped-call]
+        for future, found in finished:
+            yield running[future], found
+
+
+def run(
+    plan: Plan | None = None,
+    cache: Path | None = CACHE,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Results:
+    """A whole plan, by default the book's: first the rates are chosen, then every entry is run at its rate."""
+    plan = book() if plan is None else plan
+    tried: dict[str, dict[float, float]] = {entry.name: {} for entry in plan}
+    asked = {entry: entry.job.rates for entry in plan if entry.choose}
+    while asked:
+        jobs = {e: dataclasses.replace(e.job, rates=rates, seeds=e.choose, tested=0) for e, rates in asked.items()}
+        done = run_jobs(jobs.values(), cache, workers, scheduler)
+        further: dict[Entry, tuple[float, ...]] = {}
+        for entry, job in jobs.items():
+            accuracy = np.array(done[job]["measured"]["validation"])[..., -1].mean(axis=0)
+            tried[entry.name] |= dict(zip(job.rates, accuracy.tolist(), strict=True))
+            if more := beyond(tried[entry.name]):
+                further[entry] = (more,)
+        asked = further
+
+    final: dict[Entry, list[Job]] = {}
+    for entry in plan:
+        rates = (best(tried[entry.name]),) if entry.choose else entry.job.rates
+        seeds = [(seed,) for seed in entry.job.seeds] if entry.apart else [entry.job.seeds]
+        if entry.report:
+            final[entry] = [dataclasses.replace(entry.job, rates=rates, seeds=some) for some in seeds]
+    done = run_jobs((job for jobs in final.values() for job in jobs), cache, workers, scheduler)
+    rows = {}
+    for entry in plan:
+        parts = [done[job]["measured"] for job in final.get(entry, [])]
+        measured = {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else {})}
+        rate = best(tried[entry.name]) if entry.choose else entry.job.rates[0] if len(entry.job.rates) == 1 else None
+        if rate is not None:
+            measured = {name: values[:, 0] for name, values in measured.items()}
+        rows[entry.name] = Row(entry.job, measured, rate, tried[entry.name])
+    return rows
+
+
+def best(tried: dict[float, float]) -> float:
+    """The rate with the highest accuracy, the smaller one of two equals."""
+    return max(sorted(tried), key=lambda rate: tried[rate])
+
+
+def beyond(tried: dict[float, float]) -> float | None:
+    """The next rate to try, where the best one is the largest or the smallest of those tried; else None."""
+    rates = sorted(tried)
+    factor = rates[1] / rates[0]
+    if best(tried) == rates[0]:
+        return float(f"{rates[0] / factor:.3g}")
+    if best(tried) == rates[-1]:
+        return float(f"{rates[-1] * factor:.3g}")
+    return None
+
+
+def write(plan: Plan, results: Results, file: Path) -> None:
+    """Results as one file, with the hashes of code, plan and data, and the machine that they were made on."""
+    entries = [
+        {
+            "name": entry.name,
+            "rate": results[entry.name].rate,
+            "tried": [[rate, accuracy] for rate, accuracy in sorted(results[entry.name].tried.items())],
+            "measured": {name: values.tolist() for name, values in results[entry.name].measured.items()},
         }
-        done = as_completed(running)
-        for _ in tqdm(range(len(jobs)), desc="training", delay=2, leave=False):
-            future = next(done)
-            measured = future.result()
-            n, i, some = running[future]
-            at[i] = measured.pop("at")
-            for name, values in measured.items():
-                filled[name][n, i, some] = values
-    results = Results(plan, at=at, **filled, seconds=time.perf_counter() - start)
-    if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(f".{os.getpid()}.tmp")
-        with unfinished.open("wb") as out:
-            np.savez_compressed(out, at=at, **filled, seconds=results.seconds)  # type: ignore[arg-type]
-        unfinished.replace(file)  # nobody ever reads half a file
-    return results
+        for entry in plan
+    ]
+    head = {
+        "what": "results of the long run of normbook.experiments.sweep, made by `make sweep`",
+        **fingerprints(),
+        "plan": plan_key(plan),
+        **machine(),
+    }
+    lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
+    file.write_text(json.dumps(head, indent=0)[:-2] + f',\n"entries": [\n{lines}\n]}}\n', "utf8")
 
 
-def key(plan: Plan) -> str:
-    """A name that is the same only for the same code, plan, data and versions."""
-    images, labels = digits()
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    digest.update(json.dumps([dataclasses.asdict(plan), version("numpy"), version("torch")]).encode())
-    digest.update(images.tobytes() + labels.tobytes())
-    return digest.hexdigest()[:20]
+def plan_key(plan: Plan) -> str:
+    """SHA-256 of a plan."""
+    return hashlib.sha256(json.dumps([dataclasses.asdict(entry) for entry in plan]).encode()).hexdigest()
 
 
-def _quiet_worker() -> None:
-    """One thread for each process, and no slow arithmetic on numbers near zero (dying networks are full of them)."""
-    import torch
-
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+def read(file: Path = FILE, plan: Plan = LONG) -> Results:
+    """The results of the long run, as they come with the package."""
+    entries = json.loads(file.read_text("utf8"))["entries"]
+    jobs = {entry.name: entry.job for entry in plan}
+    return {
+        e["name"]: Row(
+            jobs[e["name"]],
+            {name: np.array(values) for name, values in e["measured"].items()},
+            e["rate"],
+            {rate: accuracy for rate, accuracy in e["tried"]},
+        )
+        for e in entries
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a plan without the cache, keep the results there, and print the tables."""
+    """The long run: train what the cache does not hold, write the file that comes with the package, print a table."""
     from normbook.report import spread
 
     parser = argparse.ArgumentParser(prog="python -m normbook.experiments.sweep", description=main.__doc__)
-    parser.add_argument("--plan", choices=["full", "book"], default="full")
-    plan = {"full": FULL, "book": BOOK}[parser.parse_args(arguments).plan]
-    (CACHE / f"{key(plan)}.npz").unlink(missing_ok=True)
-    results = run(plan)
-    tables: list[tuple[str, Array, int]] = [
-        ("steps to 90%", results.fewest_steps(0.9), 0),
-        ("largest usable rate (base-2 logarithm)", np.log2(results.largest_rate(0.8)), 1),
-        ("test accuracy in percent", 100 * results.at_best(results.test), 1),
-        ("the same, batch norm with population statistics", 100 * results.at_best(results.test_population), 1),
-        ("train minus test in percentage points", 100 * results.at_best(results.train - results.test), 1),
-    ]
-    print(f"{results.test.size} networks, {results.seconds:.0f} s")
-    for title, values, places in tables:
-        print(f"\n{title}\n{'batch size':<12}" + "".join(f"{norm:>16}" for norm in NORMS))
-        for i, batch_size in enumerate(results.plan.batch_sizes):
-            cells = [spread(v[i], places) if np.isfinite(v[i]).all() else "not all" for v in values]
-            print(f"{batch_size:<12}" + "".join(f"{cell:>16}" for cell in cells))
+    parser.add_argument("--scheduler", help="address of a Dask scheduler, tcp://…; without it: processes")
+    parser.add_argument("--workers", type=int, help="how many processes; by default one for each processor")
+    asked = parser.parse_args(arguments)
+    results = run(LONG, CACHE, asked.workers, asked.scheduler)
+    write(LONG, results, FILE)
+    for name, row in results.items():
+        test = spread(100 * row.measured["test"], 1, "%") if row.rate and row.measured else ""
+        print(f"{name:<28}{f'rate {row.rate:g}' if row.rate else '':<14}{test}")
 
 
-__all__ = ["BOOK", "FULL", "NORMS", "Plan", "Results", "initialize", "key", "network", "run", "train"]
+__all__ = ["CACHE", "FILE", "LONG", "Entry", "Plan", "Results", "Row", "book", "read", "run", "run_jobs", "write"]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pictures of the chapter ``experiments``: the three networks side by side."""
+"""Pictures of the chapter ``experiments``: the norms side by side, in the book's own run and in the long run."""
 
 from __future__ import annotations
 
@@ -9,154 +9,261 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from normbook.drawing import LOOKS
-from normbook.experiments.sweep import NORMS, Results
+from normbook import drawing
+from normbook.experiments.bank import NORMS
+from normbook.experiments.sweep import Results
 from normbook.report import interval
-from normbook.style import BLUE, GREEN, INK, ORANGE, Figure, figure, picture, plain_ticks, scientific
+from normbook.style import BLUE, GREEN, INK, ORANGE, PINK, Figure, figure, picture
 
 Array = npt.NDArray[np.float64]
 
+LOOKS: dict[str, tuple[str, str, Any]] = {
+    **drawing.LOOKS,
+    "GN": (GREEN, "D", "-."),
+    "LN": (PINK, "v", (0, (1, 1))),
+}
 
-#: Wu & He (2018), tables 1 to 3: error in percent of ResNet-50 on ImageNet, by images a worker.
+#: Wu & He (2018), tables 1 to 3: error in percent of ResNet-50 on ImageNet, by images for each worker.
 IMAGENET_SIZES = (2, 4, 8, 16, 32)
-IMAGENET = {"BN": (34.7, 27.3, 24.8, 23.7, 23.6), "GN": (24.1, 24.0, 24.2, 24.2, 24.1)}
+IMAGENET = {"BN": (34.7, 27.3, 24.8, 23.7, 23.6), "GN": (24.1, 24.2, 24.0, 24.2, 24.1)}
 IMAGENET_IN = 28.4  # at 32, the only size given; like GN it does not look at the batch
+#: The two runs: their titles, the beginning of their names in the results, and batch norm's batches.
+RUNS = (("14×14, this build", "", (1, 2, 4, 8, 32)), ("28×28, long run", "28 ", (1, 2, 4, 8, 32, 128)))
+ALIKE = (0.0, 0.5, 0.75, 1.0)
 
 
 @picture
-def draw_curves(results: Results, batch_size: int, rate: float | None = None) -> Figure:
-    """Validation accuracy against steps, with bands of 95% over the seeds.
-
-    Parameters
-    ----------
-    rate
-        One rate of the plan for all three; None takes for each the rate that ends highest.
-    """
-    i = results.plan.batch_sizes.index(batch_size)
-    fig, ax = figure(3.0)
+def draw_curves(results: Results, rate: float, data: str = "digits") -> Figure:
+    """Validation accuracy against steps at one rate for all norms: the median network of each, the others thin."""
+    fig, ax = figure(3.2)
     said = []
-    for n, norm in enumerate(NORMS):
-        j = results.plan.rates.index(rate) if rate is not None else int(results.best()[n, i])
-        curves = 100 * results.validation[n, i, :, j]  # (seeds, checks)
+    for norm in NORMS:
+        row = results[f"{data} rates {norm}"]
+        j = row.job.rates.index(rate)
+        curves = 100 * row.measured["validation"][:, j]  # (seeds, checks)
         color, _, line = LOOKS[norm]
-        _band(ax, results.at[i], curves, color, line, norm)
-        end, half = interval(curves[:, -1])
-        own = f" (rate {fraction(results.plan.rates[j])})" if rate is None else ""
-        said.append(f"{norm} {end:.0f} ± {half:.0f}%{own}")
+        for curve in curves:
+            ax.plot(row.job.check_steps, curve, color=color, linewidth=0.6, alpha=0.5)
+        middle = np.median(curves, axis=0)
+        ax.plot(row.job.check_steps, middle, color=color, linestyle=line, label=norm)
+        said.append(f"{norm} {middle[-1]:.0f}%")
+    steps = row.job.check_steps
     ax.set_xscale("log")
-    ticks = [s for s in (5, 10, 20, 50, 100, 200, 500, 1000, 2000) if s <= results.at[i, -1]]
+    ticks = [s for s in (5, 10, 20, 50, 100, 200, 500) if steps[0] <= s <= steps[-1]]
     ax.set_xticks(ticks, [str(s) for s in ticks])
     ax.minorticks_off()
     ax.axhline(90, color=INK, linewidth=0.8)
-    ax.set(xlabel=f"steps of {batch_size} images", ylabel="accuracy (%), new images", ylim=(0, 101))
-    fig.legend(loc="outside upper center", ncols=3)
-    with_rate = "each at its best rate" if rate is None else f"learning rate {fraction(rate)}"
-    numbers = f"batch size {batch_size}, {with_rate}; after {results.at[i, -1]} steps: " + "; ".join(said)
+    ax.set(xlabel=f"steps of {row.job.gradient_batch} images", ylabel="accuracy (%), new images", ylim=(0, 101))
+    fig.legend(loc="outside upper center", ncols=5)
+    numbers = f"learning rate {fraction(rate)}; median network after {steps[-1]} steps: " + "; ".join(said)
     return fig.describe(
-        f"Accuracy on new images against steps on a logarithmic axis, for no norm, batch norm and instance norm, with "
-        f"bands of 95% over {len(results.plan.seeds)} seeds. {numbers}.",
+        "Accuracy on new images against steps on a logarithmic axis; for each norm a thick line, the median network, "
+        f"and a thin line for each of {len(row.job.seeds)} seeds. {numbers}.",
         numbers,
     )
 
 
 @picture
-def draw_rates(results: Results, batch_size: int, usable: float) -> Figure:
-    """Final validation accuracy against the learning rate, with bands of 95%; the line is the limit of ``usable``."""
-    i = results.plan.batch_sizes.index(batch_size)
-    largest = results.largest_rate(usable)
-    fig, ax = figure(3.0)
+def draw_rates(results: Results, long: Results) -> Figure:
+    """Accuracy at the end against the learning rate: a point for each network, a line through the medians."""
+    fig, axes = figure(3.4, columns=2, sharey=True)
     said = []
-    for n, norm in enumerate(NORMS):
-        color, marker, line = LOOKS[norm]
-        _band(ax, np.array(results.plan.rates), 100 * results.validation[n, i, :, :, -1], color, line, norm, marker)
-        said.append(f"{norm} {scientific(float(np.exp(np.log(largest[n, i]).mean())))}")
-    ax.set_xscale("log", base=2)
-    ticks = results.plan.rates[1::3]
-    ax.set_xticks(ticks, [fraction(r) for r in ticks])
-    ax.axhline(100 * usable, color=INK, linewidth=0.8)
-    ax.set(xlabel="learning rate", ylabel="final accuracy (%)", ylim=(0, 101))
-    fig.legend(loc="outside upper center", ncols=3)
-    numbers = f"batch size {batch_size}; largest usable rate, geometric mean over seeds: " + "; ".join(said)
+    for ax, title, data, source in zip(
+        axes, ("digits, this build", "clothes, long run"), ("digits", "clothes"), (results, long), strict=True
+    ):
+        for norm in NORMS:
+            row = source[f"{data} rates {norm}"]
+            ends = 100 * row.measured["validation"][..., -1]  # (seeds, rates)
+            color, _, line = LOOKS[norm]
+            middle = np.median(ends, axis=0)
+            ax.plot(row.job.rates, middle, color=color, linestyle=line, label=norm)
+            for values in ends:
+                ax.plot(row.job.rates, values, color=color, linestyle="", marker=".", markersize=3, alpha=0.7)
+            if data == "digits":
+                said.append(f"{norm} {middle.max():.0f}% at {fraction(row.job.rates[int(middle.argmax())])}")
+        ax.set_xscale("log", base=2)
+        ticks = row.job.rates[1::3]
+        ax.set_xticks(ticks, [fraction(r) for r in ticks])
+        ax.set(title=title, xlabel="learning rate", ylim=(0, 101))
+    axes[0].set_ylabel("accuracy at the end (%)")
+    handles, labels = axes[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=5)
+    numbers = "digits, best median: " + "; ".join(said)
     return fig.describe(
-        f"Final accuracy on new images against the learning rate: each of the three curves is high for a stretch, "
-        f"then falls off a cliff. {numbers}.",
+        "Final accuracy on new images against the learning rate, a point for each network. Each curve is high for a "
+        f"stretch of rates, then falls off a cliff; without a norm the cliff comes first. {numbers}.",
         numbers,
     )
 
 
 @picture
-def draw_by_batch_size(
-    sizes: Sequence[int], values: Array, label: str, places: int = 0, logarithmic: bool = False
-) -> Figure:
-    """One number of each seed, ``values`` (norm, batch size, seed), as mean and 95% interval against the batch size.
+def draw_norm_batches(results: Results, long: Results, network: str = "plain") -> Figure:
+    """Test accuracy by the images behind one statistic; what does not look at the batch is a level line.
 
-    With ``logarithmic`` the mean is geometric.  A batch size where a value is not finite is left out for that norm.
+    ``network`` is ``"plain"`` or ``"shortcuts"``.
     """
-    fig, ax = figure(3.0)
+    fig, axes = figure(3.4, columns=2, sharey=True)
     said = []
-    for n, norm in enumerate(NORMS):
-        color, marker, line = LOOKS[norm]
-        rows = [(s, _range(v, logarithmic)) for s, v in zip(sizes, values[n], strict=True) if np.isfinite(v).all()]
-        _points(ax, rows, 0.94 + 0.06 * n, color, marker, line, norm)
-        said.append(f"{norm} " + ", ".join(f"{middle:.{places}f}" for _, (middle, _, _) in rows))
-    _size_axis(ax, sizes)
-    ax.set_xlabel("batch size")
-    ax.set_ylabel(label)
-    if logarithmic:
-        ax.set_yscale("log")
-        plain_ticks(ax.yaxis)
-    fig.legend(loc="outside upper center", ncols=3)
-    key = "; ".join(said)
+    for ax, (title, prefix, sizes), source in zip(axes, RUNS, (results, long), strict=True):
+        for norm in ("none", "LN", "GN", "IN"):
+            if f"{prefix}{network} {norm}" not in source:  # the book's own run leaves some out
+                continue
+            middle, half = interval(100 * source[f"{prefix}{network} {norm}"].measured["test"])
+            color, _, line = LOOKS[norm]
+            ax.axhline(middle, color=color, linestyle=line, label=norm)
+            ax.axhspan(middle - half, middle + half, color=color, alpha=0.12, linewidth=0)
+        rows = [(s, 100 * source[f"{prefix}{network} BN {s}"].measured["test"]) for s in sizes if
+                f"{prefix}{network} BN {s}" in source]  # fmt: skip
+        _points(ax, rows, 1.0, "BN")
+        said.append(f"{title}: BN " + ", ".join(f"{v.mean():.1f}% ({s})" for s, v in rows))
+        said[-1] += f"; IN {100 * source[f'{prefix}{network} IN'].measured['test'].mean():.1f}%"
+        _size_axis(ax, sizes)
+        ax.set(title=title, xlabel="norm batch", ylim=(58, 88))
+    axes[0].set_ylabel("test accuracy (%)")
+    handles, labels = axes[1].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=5)
+    numbers = "; ".join(said)
     return fig.describe(
-        f"{_sentence(label)} against the batch size, with 95% intervals over {values.shape[-1]} seeds. {key}.",
-        f"{label} by batch size: {key}",
+        f"Test accuracy of the {network} network against the number of images behind one statistic of batch norm, with "
+        f"95% intervals; level lines for the norms that do not look at the batch. {numbers}.",
+        numbers,
     )
 
 
 @picture
-def draw_errors(sizes: Sequence[int], errors: Array) -> Figure:
-    """Test errors in percent (norm, batch size, seed) by batch size; beside them ImageNet's (Wu & He, 2018)."""
-    fig, (here, there) = figure(3.2, columns=2)
-    for n, norm in enumerate(NORMS):
-        color, marker, line = LOOKS[norm]
-        rows = [(s, _range(v, False)) for s, v in zip(sizes, errors[n], strict=True)]
-        _points(here, rows, 0.92 + 0.08 * n, color, marker, line, norm)
-    there.plot(IMAGENET_SIZES, IMAGENET["BN"], color=BLUE, marker="o")
-    there.plot(IMAGENET_SIZES, IMAGENET["GN"], color=GREEN, marker="D", linestyle="-.", label="GN")
-    there.axhline(IMAGENET_IN, color=ORANGE, linestyle="--")
-    there.plot([32], [IMAGENET_IN], color=ORANGE, marker="^")
-    _size_axis(here, sizes)
-    _size_axis(there, IMAGENET_SIZES)
-    here.set(title="digits, here", xlabel="batch size", ylabel="test error (%)")
-    here.set_ylim(bottom=0)
-    there.set(title="ImageNet, Wu & He", xlabel="images a worker", ylim=(20, 36))
-    fig.legend(loc="outside upper center", ncols=4)
-    smallest = "; ".join(f"{norm} {_say(errors[n, 0])}%" for n, norm in enumerate(NORMS))
+def draw_leads(results: Results, long: Results, network: str = "plain") -> Figure:
+    """IN minus BN, seed by seed, by norm batch, with 95% intervals: points of test accuracy."""
+    fig, axes = figure(3.0, columns=2, sharey=True)
+    said = []
+    for ax, (title, prefix, sizes), source in zip(axes, RUNS, (results, long), strict=True):
+        rows = [(s, lead(source, f"{prefix}{network} IN", f"{prefix}{network} BN {s}")) for s in sizes if
+                f"{prefix}{network} BN {s}" in source]  # fmt: skip
+        _points(ax, rows, 1.0, "IN")
+        said.append(f"{title}: " + ", ".join(f"{_signed(v.mean())} ({s})" for s, v in rows))
+        ax.axhline(0, color=INK, linewidth=0.8)
+        _size_axis(ax, sizes)
+        ax.set(title=title, xlabel="norm batch of BN", ylim=(-4, 24))
+    axes[0].set_ylabel("IN minus BN (points)")
+    numbers = "; ".join(said)
     return fig.describe(
-        f"Left, test errors on the digits against the batch size, with 95% intervals: at {sizes[0]} images {smallest}. "
-        f"Right, ImageNet: batch norm rises from {IMAGENET['BN'][-1]}% at 32 images a worker to {IMAGENET['BN'][0]}% "
-        f"at 2, group norm stays at 24%, instance norm is at {IMAGENET_IN}%.",
-        f"digits, batch size {sizes[0]}: {smallest}; ImageNet, 2 images: BN {IMAGENET['BN'][0]}%; "
-        f"IN {IMAGENET_IN}% (at 32)",
+        f"Test accuracy of instance norm minus batch norm in the {network} network, in points, by norm batch, with 95% "
+        f"intervals. {numbers}.",
+        numbers,
     )
 
 
 @picture
-def draw_differences(sizes: Sequence[int], rows: dict[str, Array], label: str) -> Figure:
-    """Differences seed by seed, for each name an array (batch size, seed), with 95% intervals."""
-    fig, ax = figure(2.9)
+def draw_statistics(results: Results, long: Results) -> Figure:
+    """Batch norm with three kinds of statistics in the test: running, population, those of a group as in training."""
+    kinds = (("running", "test", BLUE, "o", "-"), ("population", "population", GREEN, "D", "-."),
+             ("own group", "company", ORANGE, "^", "--"))  # fmt: skip
+    fig, axes = figure(3.2, columns=2, sharey=True)
     said = []
-    for n, ((name, values), color, marker) in enumerate(zip(rows.items(), (BLUE, ORANGE, GREEN), "o^D", strict=False)):
-        points = [(s, _range(v, False)) for s, v in zip(sizes, values, strict=True)]
-        _points(ax, points, 0.94 + 0.08 * n, color, marker, "", name)
-        said.append(f"{name}, {sizes[0]} to {sizes[-1]}: " + ", ".join(_signed(v.mean()) for v in values))
-    ax.axhline(0, color=INK, linewidth=0.8)
-    _size_axis(ax, sizes)
-    ax.set_xlabel("batch size")
-    ax.set_ylabel(label)
+    for ax, (title, prefix, sizes), source in zip(axes, RUNS, (results, long), strict=True):
+        for k, (label, name, color, marker, line) in enumerate(kinds):
+            rows = [(s, 100 * source[f"{prefix}plain BN {s}"].measured[name]) for s in sizes]
+            _points(ax, rows, 0.94 + 0.06 * k, label, color, marker, line)
+            said.append(f"{title}, {label}: {rows[0][1].mean():.1f}% (1), {rows[1][1].mean():.1f}% (2)")
+        _size_axis(ax, sizes)
+        ax.set(title=title, xlabel="norm batch", ylim=(58, 88))
+    axes[0].set_ylabel("test accuracy of BN (%)")
+    handles, labels = axes[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=3)
+    numbers = "; ".join(said)
+    return fig.describe(
+        "Test accuracy of batch norm in the plain network by norm batch, with 95% intervals, for three kinds of "
+        f"statistics at test time. {numbers}.",
+        numbers,
+    )
+
+
+@picture
+def draw_alike(results: Results, long: Results) -> Figure:
+    """Test accuracy by how alike the eight images of a group are: the share that is of one class."""
+    fig, axes = figure(3.2, columns=2, sharey=True)
+    said = []
+    for ax, (title, prefix, _), source in zip(axes, RUNS, (results, long), strict=True):
+        for n, norm in enumerate(("GN", "IN", "BN")):
+            rows = [(a, 100 * source[alike_name(prefix, norm, a)].measured["test"]) for a in ALIKE if
+                    alike_name(prefix, norm, a) in source]  # fmt: skip
+            color, marker, line = LOOKS[norm]
+            at = np.array([a for a, _ in rows]) + 0.02 * (n - 1)
+            middle, half = np.array([interval(v) for _, v in rows]).T
+            ax.errorbar(at, middle, yerr=half, color=color, marker=marker, linestyle=line, capsize=3, label=norm)
+            said.append(f"{title}, {norm}: " + ", ".join(f"{v.mean():.0f}% ({a:g})" for a, v in rows))
+        ax.set_xticks(ALIKE, [f"{a:g}" for a in ALIKE])
+        ax.set(title=title, xlabel="share of one class", ylim=(0, 100))
+    axes[0].set_ylabel("test accuracy (%)")
+    handles, labels = axes[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=3)
+    numbers = "; ".join(said)
+    return fig.describe(
+        "Test accuracy against the share of the eight images of a group that are of one class, with 95% intervals. "
+        f"{numbers}.",
+        numbers,
+    )
+
+
+@picture
+def draw_to_the_end(results: Results, long: Results) -> Figure:
+    """Test accuracy minus that of no norm, seed by seed, where every network was trained until it fits its images."""
+    fig, axes = figure(3.0, columns=2, sharey=True)
+    said = []
+    for ax, title, data, source in zip(
+        axes, ("digits, this build", "clothes, long run"), ("digits", "clothes"), (results, long), strict=True
+    ):
+        kinds = [kind for kind in ("BN 16", "BN 4", "IN", "GN", "LN") if f"{data} to the end {kind}" in source]
+        for k, kind in enumerate(kinds):
+            values = lead(source, f"{data} to the end {kind}", f"{data} to the end none")
+            color, marker, _ = LOOKS[kind[:2]]
+            middle, half = interval(values)
+            ax.plot(np.full(len(values), k - 0.2), values, color=color, linestyle="", marker=".", alpha=0.6)
+            ax.errorbar(k, middle, yerr=half, color=color, marker=marker, capsize=3)
+            said.append(f"{data}, {kind}: {_signed(middle)} ± {half:.1f}")
+        ax.axhline(0, color=INK, linewidth=0.8)
+        ax.set_xticks(range(len(kinds)), [kind.replace(" ", "\n") for kind in kinds])
+        ax.set(title=title, ylim=(-4, 6))
+    axes[0].set_ylabel("minus no norm (points)")
+    numbers = "; ".join(said)
+    return fig.describe(
+        "Test accuracy of each norm minus that of the network without a norm, in points, with every seed and 95% "
+        f"intervals, after training that fits all images. {numbers}.",
+        numbers,
+    )
+
+
+@picture
+def draw_imagenet() -> Figure:
+    """Errors on ImageNet by images for each worker (Wu & He, 2018)."""
+    fig, ax = figure(2.8)
+    for norm, (color, marker, line) in (("BN", LOOKS["BN"]), ("GN", LOOKS["GN"])):
+        ax.plot(IMAGENET_SIZES, IMAGENET[norm], color=color, marker=marker, linestyle=line, label=norm)
+    ax.axhline(IMAGENET_IN, color=ORANGE, linestyle="--", linewidth=1)
+    ax.plot([32], [IMAGENET_IN], color=ORANGE, marker="^", linestyle="--", label="IN (given at 32 only)")
+    _size_axis(ax, IMAGENET_SIZES)
+    ax.set(xlabel="images for each worker", ylabel="error on ImageNet (%)", ylim=(20, 36))
     fig.legend(loc="outside upper center", ncols=3)
-    key = "; ".join(said)
-    return fig.describe(f"{_sentence(label)} against the batch size, with 95% intervals. {key}.", key)
+    numbers = f"2 images: BN {IMAGENET['BN'][0]}%, GN {IMAGENET['GN'][0]}%; 32 images: BN {IMAGENET['BN'][-1]}%, " \
+              f"GN {IMAGENET['GN'][-1]}%, IN {IMAGENET_IN}%"  # fmt: skip
+    return fig.describe(
+        "Error of a ResNet-50 on ImageNet against the images for each worker: batch norm rises from 32 images to 2, "
+        f"group norm stays level, instance norm is known at 32. {numbers}.",
+        numbers,
+    )
+
+
+def lead(results: Results, one: str, other: str, what: str = "test") -> Array:
+    """``one`` minus ``other`` in percentage points, seed by seed, for the seeds that both have."""
+    seeds = min(len(results[name].job.seeds) for name in (one, other))  # they all count from zero
+    difference: Array = 100 * (results[one].measured[what][:seeds] - results[other].measured[what][:seeds])
+    return difference
+
+
+def alike_name(prefix: str, norm: str, share: float) -> str:
+    """The entry with groups of eight of which ``share`` are of one class."""
+    if share == 0:
+        return f"{prefix}plain BN 8" if norm == "BN" else f"{prefix}plain {norm}"
+    return f"{prefix}alike {share:g} {norm}"
 
 
 def fraction(rate: float) -> str:
@@ -168,36 +275,21 @@ def fraction(rate: float) -> str:
     return f"1/{round(1 / rate)}" if rate < 1 else f"{rate:g}"
 
 
-def _band(ax: Axes, x: npt.NDArray[np.generic], y: Array, color: str, line: str, name: str, marker: str = "") -> None:
-    """Mean of ``y`` (seeds, x) with its 95% interval as a band."""
-    middle, half = np.array([interval(column) for column in y.T]).T
-    ax.plot(x, middle, color=color, linestyle=line, marker=marker, markersize=4.5, label=name)
-    ax.fill_between(x, middle - half, np.minimum(middle + half, 100), color=color, alpha=0.18, linewidth=0)
-
-
-def _range(values: Array, logarithmic: bool) -> tuple[float, float, float]:
-    """Mean and the two ends of its 95% interval."""
-    middle, half = interval(np.log(values) if logarithmic else values)
-    ends = (middle, middle - half, middle + half)
-    middle, low, high = np.exp(ends) if logarithmic else ends
-    return float(middle), float(low), float(high)
-
-
 def _points(
     ax: Axes,
-    rows: list[tuple[int, tuple[float, float, float]]],
+    rows: list[tuple[int, Array]],
     shift: float,
-    color: str,
-    marker: str,
-    line: str,
     name: str,
+    color: str = "",
+    marker: str = "",
+    line: Any = None,
 ) -> None:
-    """Points with intervals, each series shifted a little so that they do not hide each other."""
-    middle = np.array([r[0] for _, r in rows])
-    ends = np.array([[r[0] - r[1], r[2] - r[0]] for _, r in rows]).reshape(-1, 2).T
+    """Means with 95% intervals at each size; series shifted a little so that they do not hide each other."""
+    look = (color, marker, line) if color else LOOKS[name]
+    middle, half = np.array([interval(values) for _, values in rows]).T
     at = shift * np.array([size for size, _ in rows])
-    look: dict[str, Any] = {"color": color, "marker": marker, "linestyle": line}
-    ax.errorbar(at, middle, yerr=ends, capsize=3, elinewidth=1.2, label=name, **look)
+    style: dict[str, Any] = dict(zip(("color", "marker", "linestyle"), look, strict=True))
+    ax.errorbar(at, middle, yerr=half, capsize=3, elinewidth=1.2, label=name, **style)
 
 
 def _size_axis(ax: Axes, sizes: Sequence[int]) -> None:
@@ -209,13 +301,3 @@ def _size_axis(ax: Axes, sizes: Sequence[int]) -> None:
 def _signed(value: float) -> str:
     """One place and a sign, which zero does not have."""
     return "0.0" if abs(value) < 0.05 else f"{value:+.1f}".replace("-", "−")
-
-
-def _sentence(label: str) -> str:
-    """A label at the start of a sentence; ``str.capitalize`` would turn BN into Bn."""
-    return label[0].upper() + label[1:]
-
-
-def _say(values: Array) -> str:
-    middle, half = interval(values)
-    return f"{middle:.1f} ± {half:.1f}"
