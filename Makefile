@@ -50,10 +50,15 @@ test: dev book  ## every test; those of the site need Chromium or Chrome
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 -rs
 
+check: dev  ## the quick part of it: ruff, mypy, the tests of the packages and of the chapters' form (a minute)
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pytest -q -n 2 tests/normcore tests/normbook tests/book tests/tools tests/test_*.py -m "not slow"
+
 sweep: env  ## the long run of the chapter `experiments`, where it was left (an hour of one core); SCHEDULER=tcp://…
 	$(BIN)/python -m normbook.experiments.sweep $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help env dev lock pins book sweep test
+.PHONY: help env dev lock pins book sweep test check
 
 wheel: env  ## the package in dist/, with the digits and photos for places without scikit-learn
 	$(BIN)/python tools/wheel.py dist

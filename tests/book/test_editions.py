@@ -162,6 +162,7 @@ def words_in(folder):
     return {word: sorted(Path(line.split(": ")[0]).name for line in found if line.endswith(word)) for word in WORDS}
 
 
+@pytest.mark.slow
 def test_the_public_edition_has_executed_solutions(books):
     found = words_in(books[""])
     page = (books[""] / "_build" / "html" / "book" / "chapter.html").read_text()
@@ -170,6 +171,7 @@ def test_the_public_edition_has_executed_solutions(books):
         assert {"chapter.html", "chapter.md", "chapter.ipynb", "searchindex.js"} <= set(found[word]), word
 
 
+@pytest.mark.slow
 def test_the_students_edition_has_none_in_any_byte(books):
     assert words_in(books["student"]) == {word: [] for word in WORDS}
     secrets = {
@@ -183,6 +185,7 @@ def test_the_students_edition_has_none_in_any_byte(books):
     assert "By program" in page and "More public words" in page and "public output 3" in page
 
 
+@pytest.mark.slow
 def test_the_students_edition_still_offers_sources_notebooks_and_a_search(books):
     html = books["student"] / "_build" / "html"
     assert "More public words" in (html / "_sources" / "book" / "chapter.md").read_text()
@@ -192,6 +195,7 @@ def test_the_students_edition_still_offers_sources_notebooks_and_a_search(books)
     assert list((books["student"] / "_build").glob(".jupyter_cache/**/base.ipynb"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edition", ["", "student"])
 def test_both_editions_carry_student_notebooks_and_no_graded_secret(books, edition):
     html = books[edition] / "_build" / "html"
@@ -347,6 +351,7 @@ def test_containers_of_any_depth_hide_no_solution(text, closed):
     assert "deepsecret" not in published and "Before." in published and "After." in published
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["a quote", "a list", "reStructuredText", "a table"])
 def test_a_planted_leak_does_not_survive_the_students_build(tmp_path, place):
     """End to end: the build fails, or nothing that it wrote holds a word of the solution."""
@@ -365,6 +370,7 @@ def test_a_slip_in_a_gate_is_an_error(slip):
         editions.without_solutions(CHAPTER.replace(old, new))
 
 
+@pytest.mark.slow
 def test_a_slip_stops_the_build_in_both_editions(tmp_path):
     old, new = SLIPS["misspelt start"]
     for edition in ("", "student"):

@@ -69,6 +69,7 @@ def page(book):
     return (book / "_build/html/verdicts.html").read_text("utf8")
 
 
+@pytest.mark.slow
 def test_with_every_answer_the_build_passes_and_the_table_is_complete(book):
     done = build(book)
     assert (done.returncode, done.stderr) == (0, "")
@@ -82,6 +83,7 @@ def test_with_every_answer_the_build_passes_and_the_table_is_complete(book):
     assert '<th scope="col" role="columnheader">Verdict</th>' in text and 'class="nc-table nc-ledger"' in text
 
 
+@pytest.mark.slow
 def test_an_undecided_claim_is_printed_with_the_smallest_effect_that_could_be_seen(book):
     undecided = {"claim": 3, **ANSWER, "word": "undecided", "smallest": "2.4 points"}
     chapter(book / "two.ipynb", claim_03b=undecided)
@@ -92,6 +94,7 @@ def test_an_undecided_claim_is_printed_with_the_smallest_effect_that_could_be_se
     assert "0.93 ± 0.02. Smallest effect that could be seen: 2.4 points. <a href=" in text
 
 
+@pytest.mark.slow
 def test_missing_and_unasked_answers_fail_the_build(book):
     chapter(book / "two.ipynb", claim_09={"claim": 9, **ANSWER})
     done = build(book)
@@ -116,6 +119,7 @@ def test_a_faulty_answer_is_refused(answer, complaint):
         ledger.check(answer, 3, "two", "claim-03b")
 
 
+@pytest.mark.slow
 def test_the_table_follows_a_chapter_that_answers_anew_or_stops_although_its_own_page_is_unchanged(book):
     assert build(book).returncode == 0
     chapter(book / "two.ipynb", claim_03b={"claim": 3, **ANSWER, "number": "0.51 ± 0.01"})
@@ -128,6 +132,7 @@ def test_the_table_follows_a_chapter_that_answers_anew_or_stops_although_its_own
     assert "two must answer it, and glued no claim-03b" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_chapter_that_is_not_there_fails_the_build(book):
     (book / "claims.yml").write_text(CLAIM_LIST.replace("two: b", "three: b"))
     done = build(book)
@@ -149,6 +154,7 @@ def test_a_faulty_list_of_claims_is_refused(tmp_path, claims, complaint):
         ledger.read_claims(tmp_path / "claims.yml")
 
 
+@pytest.mark.slow
 def test_it_reads_what_a_chapter_that_runs_in_the_build_glues(book):
     conf = book / "conf.py"
     conf.write_text(conf.read_text().replace("'off'", "'force'"))

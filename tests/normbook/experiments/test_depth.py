@@ -17,6 +17,7 @@ def test_the_file_has_every_network():
     assert ((results.accuracy >= 0) & (results.accuracy <= 1)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "arm"), [("fashion", "gain √2"), ("digits", "BN")])
 def test_a_part_trains_anew(data, arm):
     """The loss at the fifth step, which no other processor's rounding has had time to change much, and the accuracy."""
