@@ -135,7 +135,10 @@ mutants: dev .venv-mutants/bin/mutmut  ## do the tests of the package notice sma
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
 	    "$$(.venv-mutants/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/project.pth"
 
-.PHONY: accuracy speed mutants
+gradient-power: env  ## how many planted mistakes the check of gradients finds, and how many right ones it rejects
+	$(BIN)/python benchmarks/gradient_power.py
+
+.PHONY: accuracy speed mutants gradient-power
 
 pdf: dev book  ## the whole book as one PDF, dist/normcore-book.pdf; needs Chromium or Chrome
 	$(BIN)/python tools/pdf.py _build/html dist/normcore-book.pdf

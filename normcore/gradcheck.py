@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from . import functional, grouped, layers
@@ -22,6 +23,9 @@ from ._checks import Array
 from .twins import Axes, BatchNorm, _Twin
 
 __all__ = ["Comparison", "GradientCheck", "GradientError", "check_gradients"]
+
+
+SHARPER = 1e-5  # autograd is compared this much more sharply than differences can be
 
 
 def _standardize(x: Tensor, axes: Axes, eps: float) -> Tensor:
@@ -77,12 +81,12 @@ class Comparison:
     by_hand: float
     autograd: float  # NaN where there is none
     differences: float
-    from_autograd: float  # largest |by hand - autograd|, relative to the argument's largest gradient
+    from_autograd: float  # largest |by hand - autograd|, relative to the gradients that share its statistics
     from_differences: float
 
     def within(self, rtol: float) -> bool:
         """Do the columns agree?  NaN never does, except for an autograd column that is not there."""
-        return self.from_differences <= rtol and (np.isnan(self.autograd) or self.from_autograd <= rtol)
+        return self.from_differences <= rtol and (np.isnan(self.from_autograd) or self.from_autograd <= SHARPER * rtol)
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,13 @@ def check_gradients(
     reference: for the autograd column of your own function: the normcore function that it should equal, or any function
     of tensors (x, gamma, beta); without it that column stays empty.
     dy: the gradient by y; random by default.  entries: how many of an argument's entries to take differences at.
-    rtol: the largest difference allowed, relative to the argument's largest gradient.
+    rtol: the largest deviation from the differences, relative to the largest gradient of what shares its statistics;
+    autograd may be missed by 1e-5 of that.  What the rounding of the inputs changes is allowed on top.  Where all of
+    gamma or of beta is one value, as in a fresh layer, the check is repeated at random ones.
+
+    What it cannot see: a mistake below these tolerances, such as eps forgotten beside a variance above 1e6; without a
+    reference, one below rtol, or a wrong entry of a large group that is small beside the others together; a gamma that
+    is not passed; and whatever the rounding of x hides, as in a channel whose spread is its rounding.
 
     Returns a table, to be printed.  Raises GradientError, an AssertionError, with argument, index and values where a
     gradient is wrong, of the wrong shape, not finite, or missing.
@@ -153,8 +163,28 @@ def check_gradients(
     dy = rng.normal(size=y.shape) if dy is None else _float64(dy)
     if dy.shape != y.shape:
         raise ValueError(f"dy has shape {dy.shape}, wanted {y.shape}, the shape of y")
-    by_hand = s.gradients(dy, **values)
+    check = _compare(s, dy, values, rtol, entries, rng)
+    fresh = {k: v for k, v in s.params.items() if np.ptp(v) == 0}  # all ones hide a forgotten gamma
+    if fresh:
+        draw = {k: rng.uniform(0.5, 2, v.shape) * rng.choice([-1, 1], v.shape) for k, v in fresh.items()}
+        _compare(s, dy, {**values, **draw}, rtol, entries, rng)
+    return check
+
+
+def _compare(
+    s: _Subject, dy: Array, values: dict[str, Array], rtol: float, entries: int, rng: np.random.Generator
+) -> GradientCheck:
+    """The table at one point; raises GradientError."""
+    by_hand = s.gradients(dy.copy(), **values)  # a copy: a backward pass may work in place
     by_autograd = _by_autograd(s.formula, dy, values)
+    y = s.forward(**values)
+    label, spread = _groups(s.forward, values)
+    # how much y and the gradients move when every input moves by its own rounding: nobody can know them better
+    moves: list[dict[str, Array]] = [
+        {k: v * (1 + 2.0**-52 * rng.choice([-1, 1], v.shape)) for k, v in values.items()} for _ in range(3)
+    ]
+    unsure_y = _spread_out(np.max([abs(s.forward(**m) - y) for m in moves], 0), label) + 2.0**-52 * abs(y)
+    grads = [_by_autograd(s.formula, dy, m) for m in moves]
     rows = []
     for name, value in values.items():
         g = by_hand.get(name)
@@ -162,21 +192,50 @@ def check_gradients(
             seen = "no gradient" if g is None else f"a gradient of shape {np.shape(g)}"
             raise GradientError(f"{s.name} has {seen} by {name}, wanted shape {value.shape}")
         hand, auto = np.asarray(g, np.float64), by_autograd.get(name)
-        distance = np.zeros(value.shape) if auto is None else np.nan_to_num(abs(hand - auto), nan=np.inf)
-        chosen = {int(np.argmax(distance)), *rng.permutation(value.size)[:entries].tolist()}
+        # sizes: for x the largest gradient of the values that share its statistics, else the entry's own terms
+        best = hand if auto is None else auto
+        size = _spread_out(abs(best), label) if name == "x" else np.full(value.shape, abs(best).max(initial=0.0))
+        size = np.where(np.isfinite(size), size, 0)
+        distance = np.zeros(value.shape)
+        if auto is not None:
+            noise = np.max([abs(m[name] - auto) for m in grads], 0)
+            noise = _spread_out(noise, label) if name == "x" else np.full(value.shape, noise.max(initial=0.0))
+            allowed = size + (30 * noise + _cancelled(name, dy)) / (SHARPER * rtol)
+            distance = np.nan_to_num(abs(hand - auto) / np.maximum(allowed, 1e-300), nan=np.inf)
+        distance[~np.isfinite(hand)] = np.inf
+        wrong = int(np.argmax(distance))
+        chosen = {wrong, *rng.permutation(value.size)[:entries].tolist()}
         at = [tuple(int(i) for i in np.unravel_index(k, value.shape)) for k in sorted(chosen)]
-        numeric, largest = np.array([_difference(s.forward, dy, values, name, i) for i in at]).T
-        # where the terms of a gradient's sum cancel, their rounding stays: hence the second bound
-        scale = max(abs(numeric).max(), 1e-4 * largest.max(), np.finfo(float).tiny)
-        off = np.nan_to_num([abs(hand[i] - n) for i, n in zip(at, numeric, strict=True)], nan=np.inf)
-        worst = int(np.argmax(np.maximum(off, [distance[i] for i in at])))
+        numeric, off = np.empty(len(at)), np.empty(len(at))
+        for j, i in enumerate(at):
+            h = 1e-3 * (spread[i] if name == "x" else max(1.0, abs(float(value[i]))))
+            way = np.zeros(value.shape)
+            way[i] = 1
+            numeric[j], noise_i = _difference(s.forward, dy, values, name, way, h, unsure_y)
+            off[j] = abs(hand[i] - numeric[j]) / max(float(size[i]) + noise_i / rtol, 1e-300)
+        if name == "x":  # every entry of every group, along random signs
+            for k in rng.permutation(int(label.max()) + 1)[:entries]:
+                inside = label == k
+                for _ in range(2):
+                    way = np.where(inside, rng.choice([-1.0, 1.0], value.shape), 0)
+                    h = 1e-3 * float(spread[inside][0]) / np.sqrt(inside.sum())
+                    slope, noise_k = _difference(s.forward, dy, values, name, way, h, unsure_y)
+                    gap = abs(float(np.where(np.isfinite(hand), hand, 0)[inside] @ way[inside]) - slope)
+                    allowed_k = float(size[inside].max()) * np.sqrt(inside.sum()) + noise_k / rtol
+                    if not gap <= rtol * allowed_k:
+                        first = next((j for j, i in enumerate(at) if inside[i]), 0)
+                        off[first] = max(off[first], gap / max(allowed_k, 1e-300))
+        off = np.nan_to_num(off, nan=np.inf)
+        worst = int(np.argmax(np.maximum(off / rtol, [distance[i] / (SHARPER * rtol) for i in at])))
         i = at[worst]
-        between = np.nan if auto is None else float(distance.max() / scale)
+        between = np.nan if auto is None else float(distance.max())
         there = np.nan if auto is None else float(auto[i])
-        rows.append(
-            Comparison(name, value.shape, i, float(hand[i]), there, numeric[worst], between, float(off.max() / scale))
-        )
-    title = f"gradients of {s.name}\nat x {x.shape} in float64; differences at up to {entries} entries of each argument"
+        beyond = float(off.max()) if np.isfinite(hand).all() else np.inf
+        rows.append(Comparison(name, value.shape, i, float(hand[i]), there, numeric[worst], between, beyond))
+    title = (
+        f"gradients of {s.name}\nat x {values['x'].shape} in float64; "
+        f"differences at up to {entries} entries of each argument"
+    )
     check = GradientCheck(title, rows, rtol)
     for r in rows:
         if not r.within(rtol):
@@ -191,22 +250,53 @@ def _float64(a: Any) -> Array:
     return np.array(a.detach().cpu().numpy() if isinstance(a, Tensor) else a, np.float64)
 
 
+def _cancelled(name: str, dy: Array) -> float:
+    """Rounding of the terms of a parameter's sum, where they cancel."""
+    return 0.0 if name == "x" else 2.0**-49 * float(np.sqrt((dy**2).sum()))
+
+
+def _groups(forward: Callable[..., Array], values: dict[str, Array]) -> tuple[NDArray[np.int_], Array]:
+    """Which values of x share their statistics: a number for each entry, found by moving one; and their spread."""
+    x = values["x"]
+    probe = np.random.default_rng(5).normal(size=x.shape)  # an ordinary x: all that matters here is who meets whom
+    y = forward(**{**values, "x": probe})
+    moved = probe.copy()
+    moved[(0,) * x.ndim] += 1
+    seen = np.argwhere(forward(**{**values, "x": moved}) != y)
+    reach = seen.max(0) + 1 if len(seen) else np.ones(x.ndim, int)
+    index = np.indices(x.shape).reshape(x.ndim, *x.shape)
+    blocks = [i // r for i, r in zip(index, reach, strict=True)]
+    sizes = [-(-n // int(r)) for n, r in zip(x.shape, reach, strict=True)]
+    label = np.ravel_multi_index(blocks, sizes) if x.size else np.zeros(x.shape, int)
+    flat, count = label.ravel(), max(1, int(label.max(initial=0)) + 1)
+    n = np.maximum(np.bincount(flat, minlength=count), 1)
+    mean = np.bincount(flat, x.ravel(), count) / n
+    var = np.bincount(flat, (x - mean[label]).ravel() ** 2, count) / n
+    largest = _spread_out(abs(x), label)
+    # a constant group is moved on the scale of sqrt(eps); no step is smaller than what x's rounding can hold
+    spread = np.maximum(np.sqrt(var[label] + 1e-10), 0)
+    return label, np.maximum(spread, 1e-9 * largest)
+
+
+def _spread_out(a: Array, label: NDArray[np.int_]) -> Array:
+    """The largest value of each group, at each of its entries."""
+    top = np.zeros(int(label.max(initial=0)) + 1)
+    np.maximum.at(top, label.ravel(), np.nan_to_num(a.ravel(), nan=0.0, posinf=0.0))
+    return top[label]
+
+
 def _difference(
-    forward: Callable[..., Array], dy: Array, values: dict[str, Array], name: str, index: tuple[int, ...]
+    forward: Callable[..., Array], dy: Array, values: dict[str, Array], name: str, way: Array, h: float, unsure_y: Array
 ) -> tuple[float, float]:
-    """The derivative of sum(dy * y) by one entry, by differences of fourth order; and the largest term of that sum."""
-    value = values[name]
-    # a step of 1/1000 of the spread that the entry is normalized with, or of gamma and beta themselves
-    near = [value[:, index[1]], value[index[:2]]] if name == "x" else [np.array([-1.0, 1.0])]
-    spread = min((s for s in (float(np.std(v)) for v in near) if s > 0), default=1e-4)
-    h = 1e-3 * max(spread, 1e-9 * abs(float(value[index])))
-    y = []
-    for k in (-2, -1, 1, 2):
-        moved = value.copy()
-        moved[index] += k * h
-        y.append(forward(**{**values, name: moved}))
+    """The derivative of sum(dy * y) along a way, by differences of fourth order; and how unsure rounding makes it."""
+    h = float(2.0 ** np.round(np.log2(h)))
+    y = [forward(**{**values, name: values[name] + k * h * way}) for k in (-2, -1, 1, 2)]
     terms = dy * (8 * (y[2] - y[1]) - (y[3] - y[0])) / (12 * h)
-    return float(terms.sum()), float(abs(terms).max())
+    touched = np.where((y[1] != y[2]) | (y[0] != y[3]), dy * unsure_y, 0)
+    steps = values[name] + h * way - values[name]
+    bent = float(abs(steps - h * way).max(initial=0.0)) / h  # what rounding makes of the step
+    noise = 8 * float(np.sqrt((touched**2).sum())) / h + 2.0**-48 * float(abs(terms).sum())
+    return float(terms.sum()), noise + bent * float(abs(terms).sum())
 
 
 def _by_autograd(formula: Callable[..., Tensor] | None, dy: Array, values: dict[str, Array]) -> dict[str, Array]:

@@ -178,3 +178,71 @@ class TestCheck:
     def test_no_partner(self):
         with pytest.raises(TypeError, match="test_no_partner has no partner test_no_partner_backward in its module"):
             check_gradients(TestCheck.test_no_partner, X)
+
+
+def plant(backward):
+    """A function of normcore's numbers with this backward pass, and no reference unless one is given."""
+
+    def mine(x, gamma=None, beta=None):
+        return nc.batch_norm(x, gamma, beta)
+
+    return functools.partial(check_gradients, mine, backward=backward)
+
+
+class TestSharpAndFair:
+    @pytest.mark.parametrize("spread", [3, 10, 100])
+    def test_forgotten_eps_beside_a_large_spread(self, spread):
+        with pytest.raises(GradientError):
+            check_gradients(nc.batch_norm, spread * X, GAMMA, BETA, backward=museum()["missing_eps"])
+
+    @pytest.mark.parametrize("reference", [None, nc.batch_norm])
+    def test_a_dead_channel_beside_a_large_one(self, reference):
+        def dead(dy, cache):
+            dx, dgamma, dbeta = nc.batch_norm_backward(dy, cache)
+            dx[:, 0] = 0
+            return dx, dgamma, dbeta
+
+        x = X * np.array([1e7, 1, 1])[:, None]
+        with pytest.raises(GradientError):
+            plant(dead)(x, GAMMA, BETA, reference=reference)
+
+    @pytest.mark.parametrize("wrong", [np.nan, np.inf])
+    @pytest.mark.parametrize("entry", range(0, 512, 73))
+    def test_one_entry_not_finite_without_a_reference(self, entry, wrong):
+        def back(dy, cache):
+            dx = nc.batch_norm_backward(dy, cache)[0]
+            dx.flat[entry] = wrong
+            return dx, None, None
+
+        with pytest.raises(GradientError):
+            plant(back)(rng.normal(size=(8, 4, 16)), entries=10)
+
+    def test_forgotten_gamma_on_a_fresh_layer(self):
+        def back(dy, cache):
+            return nc.batch_norm_backward(dy, cache._replace(gamma=np.ones(3)))
+
+        with pytest.raises(GradientError):
+            plant(back)(X, np.ones(3), np.zeros(3))
+
+    @pytest.mark.parametrize("x", [
+        X[..., 0] + 1000 * np.arange(4)[:, None], X[..., 0] + 100 * np.arange(4)[:, None], X[..., 0],
+    ])  # fmt: skip
+    def test_right_with_rows_far_apart(self, x):
+        check_gradients(nc.layer_norm, x)
+        check_gradients(nc.batch_norm, x)
+
+    def test_right_at_nearly_constant_values_and_extremes(self):
+        near = X.copy()
+        near[0, 1] = [0.3, 0.1 + 0.2, 0.3, 0.3, 0.3]
+        for x in (near, 7 + 1e-9 * X, np.full_like(X, 1e6), X + 1e8, 1e-12 * X):
+            check_gradients(nc.batch_norm, x, GAMMA, BETA)
+        for gamma, beta in ((1e7, 0), (1e9, 1), (1, 1e7), (1e-9, 1)):
+            check_gradients(nc.batch_norm, X, gamma * GAMMA, beta + BETA)
+
+    def test_right_in_place(self):
+        def back(dy, cache):
+            dx, dgamma, dbeta = nc.batch_norm_backward(dy, cache)
+            dy[...] = dx
+            return dy, dgamma, dbeta
+
+        check_gradients(nc.batch_norm, X, GAMMA, BETA, backward=back)
