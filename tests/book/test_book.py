@@ -8,6 +8,7 @@ from pathlib import Path
 import jupytext
 import pytest
 import yaml
+from pybtex.database import parse_file
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "_build" / "html"
@@ -87,3 +88,14 @@ def test_a_page_is_light():
         own = sum((page.parent / picture).stat().st_size for picture in set(pictures.findall(html)))
         weights[page.name] = (len(html.encode()) + own) / 1e6
     assert {p: f"{w:.2f} MB" for p, w in weights.items() if w > 1.5} == {}
+
+
+def test_every_reference_can_be_looked_up():
+    papers = parse_file(str(ROOT / "book" / "references.bib")).entries
+    assert len(papers) > 20
+    without = [key for key, one in papers.items() if not {"doi", "eprint", "isbn"} & {f.lower() for f in one.fields}]
+    assert without == ["glorot2010understanding"]  # proceedings without either; it has an address
+    assert papers["glorot2010understanding"].fields["url"].startswith("https://proceedings.mlr.press/")
+    numbers = [one.fields["eprint"] for one in papers.values() if "eprint" in one.fields]
+    assert all(re.fullmatch(r"\d{4}\.\d{4,5}", number) for number in numbers)
+    assert len(set(numbers)) == len(numbers)
