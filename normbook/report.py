@@ -12,6 +12,7 @@ import numpy.typing as npt
 Word = Literal["holds", "holds when", "does not hold", "undecided"]
 WORDS: tuple[Word, ...] = get_args(Word)
 CLAIMS = range(1, 17)
+EXPLANATIONS = range(1, 6)
 
 # Two-sided 95% quantiles of Student's t for 1, 2, … 30 degrees of freedom (so that NumPy is enough).
 _T95 = np.array([
@@ -91,7 +92,15 @@ def glue(name: str, value: Any) -> None:
     paste(name, value, display=False)
 
 
-def verdict(claim: int, word: Word, condition: str, number: str, label: str = "", smallest: str = "") -> None:
+def verdict(
+    claim: int,
+    word: Word,
+    condition: str,
+    number: str,
+    label: str = "",
+    smallest: str = "",
+    of: Literal["claim", "explanation"] = "claim",
+) -> None:
     """Record this chapter's answer to a claim of the tutorial; the chapter ``choosing`` collects all sixteen.
 
     Parameters
@@ -110,17 +119,20 @@ def verdict(claim: int, word: Word, condition: str, number: str, label: str = ""
     smallest
         The smallest effect that the experiment could have seen (``detectable``), where chance is involved.  An
         undecided claim must have it.
+    of
+        ``"claim"``: one of the tutorial's sixteen.  ``"explanation"``: one of the five of the chapter ``why``.
     """
-    if claim not in CLAIMS:
-        raise ValueError(f"claim {claim}: want {CLAIMS[0]} to {CLAIMS[-1]}")
+    numbers = CLAIMS if of == "claim" else EXPLANATIONS
+    if claim not in numbers:
+        raise ValueError(f"{of} {claim}: want {numbers[0]} to {numbers[-1]}")
     if word not in WORDS:
         raise ValueError(f"verdict {word!r}: want one of {', '.join(map(repr, WORDS))}")
     if not number.strip():
-        raise ValueError(f"claim {claim} needs the number that was measured")
+        raise ValueError(f"{of} {claim} needs the number that was measured")
     if word == "undecided" and not smallest.strip():
-        raise ValueError(f"claim {claim} is undecided: say the smallest effect that could have been seen")
-    answer = {"claim": claim, "word": word, "condition": condition, "number": number}
-    glue(f"claim-{claim:02d}{label}", json.dumps(answer | ({"smallest": smallest} if smallest.strip() else {})))
+        raise ValueError(f"{of} {claim} is undecided: say the smallest effect that could have been seen")
+    answer = {of: claim, "word": word, "condition": condition, "number": number}
+    glue(f"{of}-{claim:02d}{label}", json.dumps(answer | ({"smallest": smallest} if smallest.strip() else {})))
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str], caption: str) -> Table:

@@ -1,4 +1,4 @@
-"""The ledger of claims: one table, filled by what the chapters measured in this very build.
+"""The ledgers of claims and of explanations: a table each, filled by what the chapters measured in this very build.
 
 A chapter answers a claim with ``normbook.report.verdict``, which glues the answer under the key ``claim-01`` (or
 ``claim-03a``, where two chapters answer).  ``{ledger}`` draws all of them, in the order of ``claims.yml``:
@@ -7,10 +7,11 @@ A chapter answers a claim with ``normbook.report.verdict``, which glues the answ
       says: Instance normalization is another word for contrast normalization.
       answers: {instance-norm: a, style: b}
 
-``answers`` names the chapters that must answer, relative to the file, each with the label of its answer ("" for none),
-or a list of labels for several.  A chapter that stops answering, an answer that nobody asked for, an answer without its
-number, and an undecided one without the smallest effect that could be seen are warnings, so with ``-W`` they fail the
-build.
+A list whose entries begin with ``explanation:`` is a ledger of its own: its answers are glued under ``explanation-01``
+(``verdict(…, of="explanation")``).  ``answers`` names the chapters that must answer, relative to the file, each with
+the label of its answer ("" for none), or a list of labels for several.  A chapter that stops answering, an answer that
+nobody asked for, an answer without its number, and an undecided one without the smallest effect that could be seen are
+warnings, so with ``-W`` they fail the build.
 """
 
 import ast
@@ -29,7 +30,8 @@ from sphinx.util.docutils import SphinxDirective
 log = logging.getLogger(__name__)
 
 WORDS = {"holds": "✓", "holds when": "◐", "does not hold": "✗", "undecided": "?"}
-KEY = re.compile(r"claim-\d{2}\S*")
+KINDS = ("claim", "explanation")
+KEY = re.compile(rf"({'|'.join(KINDS)})-\d{{2}}\S*")
 
 
 class Faulty(Exception):
@@ -49,32 +51,33 @@ class Ledger(SphinxDirective):
         relative, path = self.env.relfn2path(self.arguments[0] if self.arguments else "claims.yml")
         self.env.note_dependency(path)
         try:
-            claims = read_claims(Path(path), relative.rpartition("/")[0])
+            kind, claims = read_claims(Path(path), relative.rpartition("/")[0])
         except (OSError, yaml.YAMLError, Faulty) as error:
             raise self.error(f"ledger: {relative}: {error}") from error
         pages(self.env).add(self.env.docname)
-        return [LedgerNode(claims=claims)]
+        return [LedgerNode(kind=kind, claims=claims)]
 
 
 def read_claims(path, folder=""):
-    """[(number, text, [(page, label), …]), …] of a file of claims; ``Faulty`` if it is not as described above."""
+    """``"claim"`` or ``"explanation"``, and the entries [(number, text, [(page, label), …]), …]; ``Faulty`` if none."""
     listed = yaml.safe_load(path.read_text("utf8"))
     if not isinstance(listed, list) or not listed:
         raise Faulty("want a list of claims")
     claims = []
+    kind = "explanation" if isinstance(listed[0], dict) and "explanation" in listed[0] else "claim"
     for entry in listed:
-        if not isinstance(entry, dict) or set(entry) != {"claim", "says", "answers"} or not entry["answers"]:
-            raise Faulty(f"want claim, says and answers, found {entry}")
+        if not isinstance(entry, dict) or set(entry) != {kind, "says", "answers"} or not entry["answers"]:
+            raise Faulty(f"want {kind}, says and answers, found {entry}")
         answers = [
             (f"{folder}/{page}".lstrip("/"), label)
             for page, labels in entry["answers"].items()
             for label in (labels if isinstance(labels, list) else [labels])
         ]
-        claims.append((int(entry["claim"]), str(entry["says"]), answers))
+        claims.append((int(entry[kind]), str(entry["says"]), answers))
     numbers = [number for number, _, _ in claims]
     if numbers != sorted(set(numbers)):
-        raise Faulty(f"the numbers of the claims have to rise, found {numbers}")
-    return claims
+        raise Faulty(f"the numbers of the {kind}s have to rise, found {numbers}")
+    return kind, claims
 
 
 def glued(env, page):
@@ -96,25 +99,29 @@ class FillLedger(SphinxPostTransform):
     def run(self, **options):
         for node in list(self.document.findall(LedgerNode)):
             rows = []
+            kind = node["kind"]
             answered = {}
             for page in self.env.found_docs:
-                answered |= {(page, key): answer for key, answer in glued(self.env, page).items()}
+                own = glued(self.env, page).items()
+                answered |= {(page, key): answer for key, answer in own if key.startswith(kind)}
             for number, says, answers in node["claims"]:
                 for page, label in answers:
-                    key = f"claim-{number:02d}{label}"
+                    key = f"{kind}-{number:02d}{label}"
                     try:
-                        rows.append((number, says, page, check(answered.pop((page, key), None), number, page, key)))
+                        answer = answered.pop((page, key), None)
+                        rows.append((number, says, page, check(answer, number, page, key, kind)))
                     except Faulty as fault:
                         log.warning("ledger: %s", fault, location=node, type="ledger")
             for page, key in sorted(answered):
-                log.warning("ledger: %s answers %s, which no claim asks of it", page, key, location=node, type="ledger")
-            node.replace_self(nodes.raw("", self.table(rows), format="html"))
+                text = "ledger: %s answers %s, which no %s asks of it"
+                log.warning(text, page, key, kind, location=node, type="ledger")
+            node.replace_self(nodes.raw("", self.table(rows, kind), format="html"))
 
-    def table(self, rows):
+    def table(self, rows, kind):
         """HTML.  The roles look superfluous: on a phone rows become cards, and `display` takes a table's roles away."""
         counts = [f"{sum(row[3]['word'] == word for row in rows)} “{word}”" for word in WORDS]
-        caption = f"{len({row[0] for row in rows})} claims, {len(rows)} answers: {', '.join(counts)}."
-        names = ("Claim", "Verdict", "Measured in this build")
+        caption = f"{len({row[0] for row in rows})} {kind}s, {len(rows)} answers: {', '.join(counts)}."
+        names = (kind.capitalize(), "Verdict", "Measured in this build")
         head = "".join(f'<th scope="col" role="columnheader">{name}</th>' for name in names)
         body = []
         for before, (number, says, page, answer) in zip([None, *rows], rows, strict=False):
@@ -139,14 +146,14 @@ class FillLedger(SphinxPostTransform):
         )
 
 
-def check(answer, number, page, key):
+def check(answer, number, page, key, kind="claim"):
     """The answer, if it can be printed."""
     if answer is None:
-        raise Faulty(f"claim {number}: {page} must answer it, and glued no {key}")
-    if answer.get("claim") != number or answer.get("word") not in WORDS or not str(answer.get("number", "")).strip():
-        raise Faulty(f"claim {number}: {page} glued {answer} as {key}")
+        raise Faulty(f"{kind} {number}: {page} must answer it, and glued no {key}")
+    if answer.get(kind) != number or answer.get("word") not in WORDS or not str(answer.get("number", "")).strip():
+        raise Faulty(f"{kind} {number}: {page} glued {answer} as {key}")
     if answer["word"] == "undecided" and not str(answer.get("smallest", "")).strip():
-        raise Faulty(f"claim {number}: {page} is undecided and does not say the smallest effect that could be seen")
+        raise Faulty(f"{kind} {number}: {page} is undecided and does not say the smallest effect that could be seen")
     return answer
 
 

@@ -180,3 +180,22 @@ def test_the_book_lists_every_claim_once_and_asks_chapters_for_differing_answers
         assert entry["says"].endswith((".", ".”"))
         labels = [label for own in entry["answers"].values() for label in (own if isinstance(own, list) else [own])]
         assert len(set(labels)) == len(labels)
+
+
+def test_explanations_are_a_ledger_of_their_own(book):
+    answer = {"explanation": 1, **ANSWER, "number": "4.2 ± 0.1"}
+    chapter(
+        book / "one.ipynb", claim_01={"claim": 1, **ANSWER}, claim_03a={"claim": 3, **ANSWER}, explanation_01=answer
+    )
+    (book / "second.yml").write_text('- explanation: 1\n  says: It brakes.\n  answers: {one: ""}\n')
+    (book / "verdicts.md").write_text("# Verdicts\n\n```{ledger}\n```\n\n```{ledger} second.yml\n```\n")
+    done = build(book)
+    assert (done.returncode, done.stderr) == (0, "")
+    text = page(book)
+    assert "2 claims, 3 answers" in text and "1 explanations, 1 answers" in text and text.count("4.2 ± 0.1") == 1
+    chapter(book / "one.ipynb", claim_01={"claim": 1, **ANSWER}, claim_03a={"claim": 3, **ANSWER})
+    done = build(book)
+    assert done.returncode == 1 and "explanation 1: one must answer it, and glued no explanation-01" in done.stderr
+    with pytest.raises(ledger.Faulty, match="want explanation, says and answers"):
+        (book / "mixed.yml").write_text((book / "second.yml").read_text() + CLAIM_LIST.strip())
+        ledger.read_claims(book / "mixed.yml")

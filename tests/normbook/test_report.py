@@ -103,3 +103,10 @@ def test_a_table_shows_itself_as_html_and_as_text():
 def test_a_table_wants_full_rows():
     with pytest.raises(ValueError, match=r"rows of \[1\] cells under a header of 2"):
         table([["a"]], ["name", "value"], "")
+
+
+def test_an_explanation_has_keys_of_its_own(glued):
+    verdict(5, "holds", "", "0.9 ± 0.1", of="explanation")
+    assert json.loads(glued["explanation-05"])["explanation"] == 5
+    with pytest.raises(ValueError, match="explanation 6: want 1 to 5"):
+        verdict(6, "holds", "", "1", of="explanation")

@@ -1,0 +1,119 @@
+"""The small networks of the chapter ``why``: what they compute, against torch and against laws."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from normbook.experiments import why
+
+PLAN = why.Plan("digits", "BN", (0.25, 1.0), (0, 1), steps=3, batch=16, norm_batch=16, depth=2, width=8)
+
+
+def lone(nets, k):
+    """Network k of the bank as torch builds it."""
+    layers = []
+    for i, w in enumerate(nets.weights):
+        linear = torch.nn.Linear(*w.shape[1:], bias=nets.plan.norm == "none")
+        linear.weight.data = w[k].detach().T.clone()
+        if nets.plan.norm == "none":
+            linear.bias.data = nets.betas[i][k, 0].detach().clone()
+        layers += [linear, *([] if nets.plan.norm == "none" else [torch.nn.BatchNorm1d(w.shape[2])]), torch.nn.ReLU()]
+    last = torch.nn.Linear(*nets.last.shape[1:])
+    last.weight.data, last.bias.data = nets.last[k].detach().T.clone(), nets.bias[k, 0].detach().clone()
+    return torch.nn.Sequential(*layers, last)
+
+
+@pytest.mark.parametrize("norm", ["none", "BN"])
+def test_a_network_of_the_bank_trains_as_it_would_alone(norm):
+    plan = dataclasses.replace(PLAN, norm=norm)
+    images = why.Images(plan)
+    nets = why.Nets(plan, images.pixels)
+    k = 3  # seed 1, rate 1.0
+    alone = lone(nets, k)
+    for _, (x, y) in zip(range(3), images.batches(), strict=False):
+        loss = torch.nn.functional.cross_entropy(alone(x[k]), y[k])
+        torch.testing.assert_close(nets.loss(x, y)[k], loss, rtol=1e-4, atol=1e-5)
+        slopes = torch.autograd.grad(loss, list(alone.parameters()))
+        with torch.no_grad():
+            for p, slope in zip(alone.parameters(), slopes, strict=True):
+                p.sub_(1.0 * slope)
+        nets.step(nets.slopes(x, y))
+    torch.testing.assert_close(nets.last[k].T, alone[-1].weight, rtol=1e-3, atol=1e-4)
+
+
+def test_a_ghost_batch_knows_nothing_of_the_others():
+    plan = dataclasses.replace(PLAN, norm_batch=4)
+    images = why.Images(plan)
+    nets = why.Nets(plan, images.pixels)
+    x, _ = next(images.batches())
+    *_, whole = nets.layers(x, 4)
+    *_, first = nets.layers(x[:, :4], 4)
+    torch.testing.assert_close(whole[:, :4], first)
+    *_, other = nets.layers(x, 16)
+    assert (other[:, :4] - first).abs().max() > 0.1
+
+
+def test_under_batch_norm_the_gradient_is_at_right_angles_to_the_weights_and_without_it_is_not():
+    for norm, right in (("BN", True), ("none", False)):
+        plan = dataclasses.replace(PLAN, norm=norm)
+        images = why.Images(plan)
+        nets = why.Nets(plan, images.pixels)
+        slopes = nets.slopes(*next(images.batches()))
+        cosine = torch.nn.functional.cosine_similarity(nets.weights[1], slopes[1], dim=1)
+        assert (cosine.abs().max() < 1e-3) == right
+
+
+def test_pinned_weights_keep_their_length_and_free_ones_grow():
+    for pinned in (True, False):
+        nets, _ = why.fit(dataclasses.replace(PLAN, pinned=pinned))
+        grown = nets.weights[1].detach().norm(dim=1, keepdim=True) / nets.lengths[1]
+        assert (abs(grown - 1).max() < 1e-5) if pinned else (grown.min() > 1)
+
+
+def test_watching_does_not_change_what_is_trained():
+    def watch(step, nets, batch, slopes):
+        nets.loss(*batch)
+
+    plain, watched = why.fit(PLAN)[1], why.fit(PLAN, watch)[1]
+    assert all(np.array_equal(plain[name], watched[name]) for name in plain)
+
+
+def test_a_result_is_kept_and_found_again(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setitem(why.EXPERIMENTS, "turning", lambda data: calls.append(data) or {"angle": np.arange(3.0)})
+    for _ in range(2):
+        np.testing.assert_array_equal(why.measure("turning", "digits", tmp_path)["angle"], np.arange(3.0))
+    assert calls == ["digits"]
+    assert why.key("turning", "digits", {}) != why.key("turning", "fashion", {})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"norm_batch": 5}, "want a divisor"), ({"rates": (1.0, 0.5)}, "ascending")]
+)
+def test_impossible_plans_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(PLAN, **change)
+
+
+@pytest.mark.parametrize("norm", ["none", "BN"])
+def test_a_residual_network_trains_and_a_branch_of_scale_zero_is_silent_at_the_start(norm):
+    plan = dataclasses.replace(PLAN, norm=norm, residual=True, depth=4, scale=0.0)
+    images = why.Images(plan)
+    x, _ = images.part(0, 50)
+    first, *rest, _ = why.Nets(plan, images.pixels).layers(x)
+    assert all(torch.equal(h, first) for h in rest)
+    nets, found = why.fit(dataclasses.replace(plan, scale=0.5))
+    assert len(nets.gammas) == 3 and all(np.isfinite(v).all() for v in found.values())
+
+
+def test_the_law_of_residual_variance_and_what_breaks_it():
+    """With batch norm first in the branch each block adds 1 - 1/pi; the law is for images of normal pixels."""
+    plan = dataclasses.replace(PLAN, residual=True, depth=12, width=128, rates=(1.0,), seeds=tuple(range(6)))
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((6, 256, 64)).astype(np.float32))
+    for norm, law in (("BN", True), ("none", False)):
+        *hidden, _ = why.Nets(dataclasses.replace(plan, norm=norm), 64).layers(x)
+        variance = torch.stack([h.detach().var(1).mean() for h in hidden])
+        added = variance.diff().mean().item()
+        assert (abs(added - (1 - 1 / np.pi)) < 0.05) == law, (norm, added)
