@@ -1,9 +1,11 @@
 """What is installed: every version pinned with its hashes, a reader's environment small, an unfit Python refused."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,36 @@ def test_the_files_agree():
 def test_a_reader_gets_no_tools_of_the_maintainers():
     extra = {name for name, _ in pins("requirements-dev.txt")} - {name for name, _ in pins("requirements.txt")}
     assert {"playwright", "mypy", "nbgrader", "onnx", "pytest", "ruff", "hypothesis", "uv", "pypdf"} <= extra
+
+
+def imported(folder):
+    """{top module: one file that imports it}, without what Python or this repository has."""
+    found = {}
+    own = {"normcore", "normbook", "normext", "grading", "tests"} | {f.stem for f in (ROOT / folder).rglob("*.py")}
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            found |= {name.split(".")[0]: path for name in names}
+    return {name: path for name, path in found.items() if name not in sys.stdlib_module_names | own}
+
+
+@pytest.mark.parametrize(
+    ("folder", "file"),
+    [
+        *[(folder, "requirements.txt") for folder in ("normcore", "normbook", "book/normext")],
+        *[(folder, "requirements-dev.txt") for folder in ("grading", "tools", "tests", "benchmarks")],
+    ],
+)
+def test_whatever_is_imported_has_a_pin(folder, file):
+    elsewhere = {"torch", "pyodide_lock", "jupyterlite_pyodide_kernel"}  # requirements-torch.txt, lite/requirements.txt
+    known, pinned = packages_distributions(), {name for name, _ in pins(file)}
+    without = {
+        name: str(path.relative_to(ROOT))
+        for name, path in imported(folder).items()
+        if not {one.lower().replace("_", "-").replace(".", "-") for one in known.get(name, [name])} & pinned
+    }
+    assert without.keys() <= elsewhere, without
 
 
 def test_windows_and_macos_are_locked_too():
