@@ -201,7 +201,7 @@ def _compare(
             noise = np.max([abs(m[name] - auto) for m in grads], 0)
             noise = _spread_out(noise, label) if name == "x" else np.full(value.shape, noise.max(initial=0.0))
             allowed = size + (30 * noise + _cancelled(name, dy)) / (SHARPER * rtol)
-            distance = np.nan_to_num(abs(hand - auto) / np.maximum(allowed, 1e-300), nan=np.inf)
+            distance = np.nan_to_num(abs(hand - auto) / np.maximum(allowed, 1e-300), nan=np.inf, posinf=np.inf)
         distance[~np.isfinite(hand)] = np.inf
         wrong = int(np.argmax(distance))
         chosen = {wrong, *rng.permutation(value.size)[:entries].tolist()}
@@ -225,7 +225,7 @@ def _compare(
                     if not gap <= rtol * allowed_k:
                         first = next((j for j, i in enumerate(at) if inside[i]), 0)
                         off[first] = max(off[first], gap / max(allowed_k, 1e-300))
-        off = np.nan_to_num(off, nan=np.inf)
+        off = np.nan_to_num(off, nan=np.inf, posinf=np.inf)
         worst = int(np.argmax(np.maximum(off / rtol, [distance[i] / (SHARPER * rtol) for i in at])))
         i = at[worst]
         between = np.nan if auto is None else float(distance.max())
