@@ -60,6 +60,16 @@ class Entry:
     apart: bool = False
     report: bool = True  # False: only choose
 
+    def __post_init__(self) -> None:
+        job = self.job
+        same = max(1, round(job.alike * job.norm_batch))
+        groups = (job.known // job.norm_batch * same - 10 * (same - 1)) // same  # a class may leave some images over
+        if groups * job.norm_batch < job.gradient_batch:
+            raise ValueError(
+                f"{self.name}: {job.known} images fill {max(0, groups)} groups of {job.norm_batch} with {same} of one "
+                f"class, too few for a batch of {job.gradient_batch}: want more images or smaller groups"
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:

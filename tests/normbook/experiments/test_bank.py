@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from normbook.experiments import bank
 from normbook.experiments.bank import NORMS, Bank, Job, batches, split, train
@@ -168,6 +170,29 @@ def test_groups_are_as_alike_as_the_job_says(alike):
         assert np.bincount(others, minlength=10).min() > 0.04 * len(others)
     if alike == 0:
         assert most.mean() < 4  # of eight images the most frequent class has about 2.4
+
+
+@given(
+    st.sampled_from([(16, 1), (16, 2), (16, 8), (12, 3), (32, 32), (8, 4)]),
+    st.floats(0, 1),
+    st.integers(400, 700),
+    st.integers(0, 1000),
+)
+def test_batches_of_any_plan_hold_each_image_at_most_once_a_pass(sizes, alike, known, seed):
+    size, group = sizes
+    job = dataclasses.replace(
+        SMALL, gradient_batch=size, norm_batch=group, alike=alike, known=known, images=32 * size, checks=1
+    )
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 10, known)
+    count = size // group
+    same = round(alike * group)
+    order = batches(job, random, labels, np.arange(known))
+    for _ in range(5):
+        batch = next(order)
+        assert batch.shape == (size,) and len(set(batch.tolist())) == size
+        groups = labels[batch].reshape(group, count).T
+        assert all(np.bincount(own, minlength=10).max() >= same for own in groups)
 
 
 def test_a_pass_sees_every_image_once_and_the_next_in_another_order():
