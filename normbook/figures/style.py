@@ -62,7 +62,7 @@ def draw_mix(
             share, edges = np.histogram(values, bins=30, range=(-0.5, 1.5))
             label = f"the {style}" if line == ":" else "this picture"
             ax.stairs(100 * share / values.size, edges, color=shade, linestyle=line, linewidth=1.3, label=label)
-        ax.set(xlabel=name, xlim=(-0.5, 1.5), xticks=(0, 1))
+        ax.set(xlabel=name, xlim=(-0.5, 1.5), xticks=(0, 1), ylim=(0, 65))
     axes[1, 0].set_ylabel("% of pixels")
     axes[1, 2].legend(loc="upper right", fontsize=8, handlelength=1.2)
     means = ", ".join(f"{c} {x.mean():.2f}" for (c, _, _), x in zip(CHANNELS, result, strict=True))
