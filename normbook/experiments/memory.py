@@ -96,7 +96,7 @@ def peak_bytes(norm: Norm, batch_sizes: Sequence[int], side: int = 32, timeout: 
 
 def child_environment() -> dict[str, str]:
     """The environment of a process that can import this very package."""
-    package = str(Path(__file__).resolve().parent.parent)
+    package = str(Path(__file__).resolve().parents[2])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 

@@ -1,7 +1,9 @@
+import os
 import resource
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +72,9 @@ def test_the_largest_size_on_macos(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     own = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in kilobytes
     assert memory._largest_size() == own // 1024 > 0
+
+
+def test_a_child_process_finds_this_very_package(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    first, second = memory.child_environment()["PYTHONPATH"].split(os.pathsep)
+    assert Path(first, "normbook", "experiments", "memory.py").samefile(memory.__file__) and second == "/elsewhere"
