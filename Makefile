@@ -117,7 +117,10 @@ student-site: wheel .venv-lite/installed  ## the same with live notebooks in lit
 	.venv-lite/bin/python tools/build_lite.py _build/student/_build/html dist/normcore-*.whl
 	PYTHONPATH=book $(BIN)/python -m grading leaks --student _build/student
 
-.PHONY: assignments grade student-book student-site
+fuzz: dev  ## notebooks of any shape against the grader, for ten minutes; FUZZ_SECONDS=60 for one
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(BIN)/pytest -q tests/grading/test_fuzz.py
+
+.PHONY: assignments grade student-book student-site fuzz
 
 accuracy: env  ## errors of outputs and gradients against extended precision, beside torch
 	$(BIN)/python benchmarks/accuracy.py

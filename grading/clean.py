@@ -18,10 +18,11 @@ def line(source: str, most: int = 200) -> str:
 
 
 def markdown(source: str) -> str:
-    """Markdown that holds no HTML: a space behind each "<" that could open a tag, and no TeX that loads or links.
+    """Markdown that holds no HTML: a space behind each "<" that could open a tag; no TeX, link or picture that acts.
 
     ``a < b`` and ``<img>`` read the same as before, but the second is no tag any more, in any renderer.
     """
     source = re.sub(r"<(?=[A-Za-z/!?])", "< ", text(source))
     source = re.sub(rf"\\(?=(?:{UNSAFE})\b)", r"\\backslash ", source)
-    return re.sub(r"(\]\s*[(:]\s*<?\s*)(?=(?:javascript|vbscript|data:text|file)\b)", r"\1about:", source, flags=re.I)
+    source = re.sub(r"!\[(?![^\]\n]*\]\(attachment:)", "! [", source)  # a picture from elsewhere tells who opened it
+    return re.sub(r"(\]\s*[(:]\s*<?\s*)(?:javascript|vbscript|data|file)\s*:", r"\1about:blank#", source, flags=re.I)

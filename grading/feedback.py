@@ -21,6 +21,7 @@ from grading.records import Mark
 from grading.source import REGION
 
 LONGEST_FORMULA = 2_000
+LONGEST_CELL = 200_000  # characters of a cell on the page
 LONGEST_PROSE = 20_000  # characters; what is longer is shown as it was written
 MATHML = """
 math mrow mi mn mo mtext mspace mfrac msqrt mroot msub msup msubsup munder mover munderover mtable mtr mtd mpadded
@@ -87,6 +88,8 @@ def page(notebook: NotebookNode, name: str, marks: list[Mark], plain: bool = Fal
     for cell in notebook.cells:
         meta, role = cell.metadata.get("nbgrader", {}), cell.metadata.get("normcore", {}).get("role", "")
         source = REGION.sub("", cell.source).rstrip() if meta.get("grade") else cell.source
+        if len(source) > LONGEST_CELL:
+            source = source[:LONGEST_CELL] + "\n[cut]"
         if plain or (cell.cell_type != "code" and len(source) > LONGEST_PROSE):
             body = Markup("<pre>{}</pre>").format(source)
         elif cell.cell_type == "code":

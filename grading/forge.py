@@ -41,7 +41,7 @@ class Forge:
         one = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "grading.forge"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            start_new_session=True, env={**os.environ, **one, "PYTHONPATH": path},
+            start_new_session=True, cwd=Path(__file__).parents[1], env={**os.environ, **one, "PYTHONPATH": path},
         )  # fmt: skip
 
     def __call__(self, function: Callable[..., Any], *args: Any, seconds: float, memory: int) -> Any:

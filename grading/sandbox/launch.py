@@ -167,8 +167,11 @@ def make_group(parent: Path, memory: int) -> Path:
     """A control group with this much memory, swap included."""
     group = parent / f"nc-{secrets.token_hex(8)}"
     group.mkdir()
-    old = (group / "memory.limit_in_bytes").exists()
-    (group / ("memory.limit_in_bytes" if old else "memory.max")).write_text(str(memory))
+    old, limit = (group / "memory.limit_in_bytes").exists(), group / "memory.max"
+    if not old and not limit.exists():  # a folder that is no control group, or one without memory
+        group.rmdir()
+        raise FileNotFoundError(limit)
+    (group / "memory.limit_in_bytes" if old else limit).write_text(str(memory))
     with contextlib.suppress(OSError):
         if old:
             (group / "memory.memsw.limit_in_bytes").write_text(str(memory))

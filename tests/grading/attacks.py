@@ -182,11 +182,13 @@ def keeps_the_hidden_inputs_and_prints_them(notebook: Any) -> None:
 
 @attack(FULL)
 def searches_its_memory(notebook: Any) -> None:
-    """For a sentence of a hidden test that is not spelled in this cell."""
-    code = "import re\nwanted = ('over the axes (0, 2, 3) the me' + 'ans of the').encode()\nhits = 0\n"
-    code += "for line in open('/proc/self/maps'):\n    a, b = (int(v, 16) for v in line.split()[0].split('-'))\n"
-    code += "    if 'r' not in line.split()[1] or '[v' in line: continue\n    try:\n        with open('/proc/self/mem', 'rb') as f:\n"
-    code += "            f.seek(a); hits += f.read(min(b - a, 50_000_000)).count(b'of the two channels are 5' + b' and 3')\n"
+    """For a sentence of a hidden test; its end is spelled backwards, so that the search does not find itself."""
+    code = "import re\nhits = 0\nfor line in open('/proc/self/maps'):\n"
+    code += "    a, b = (int(v, 16) for v in line.split()[0].split('-'))\n"
+    code += "    if 'r' not in line.split()[1] or '[v' in line: continue\n"
+    code += "    try:\n        with open('/proc/self/mem', 'rb') as f:\n            f.seek(a)\n"
+    code += "            found = re.findall(b'two channels are 5(.{6})', f.read(min(b - a, 50_000_000)), re.DOTALL)\n"
+    code += "        hits += sum(end[::-1] == b'3 dna ' for end in found)\n"
     code += "    except (OSError, ValueError): pass\nprint('HITS', hits)"
     insert(notebook, "instance-norm-hidden", code)
 
@@ -356,3 +358,70 @@ def brackets_without_end(notebook: Any) -> None:
 def half_characters(notebook: Any) -> None:
     notebook.metadata["kernelspec"] = {"name": "\ud800\x1b[31m", "display_name": "x", "language": "python"}
     find(notebook, "one-image").source += " \ud800 and \udfff"
+
+
+# -- more of the same kinds ----------------------------------------------------------------------------------------
+
+
+@attack(
+    code=SOCKETS
+    + "import array, sys\nfor line in lines():\n    for _ in range(100):\n        try: line.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [0, 1, 2]))], socket.MSG_DONTWAIT)\n        except OSError: break"
+)
+def sends_descriptors(notebook: Any) -> None: ...
+
+
+@attack(code=SOCKETS + "for line in lines(): line.shutdown(socket.SHUT_RDWR)")
+def shuts_the_channels(notebook: Any) -> None: ...
+
+
+@attack()
+def trickles_its_answer(notebook: Any) -> None:
+    """A byte now and then, so that no single wait is long."""
+    answer(
+        notebook,
+        SOCKETS
+        + "import time\nsay(b'{', sizes=(10**6, 10**6))\nwhile True:\n    for line in lines(): line.send(b' ')\n    time.sleep(0.2)",
+    )
+
+
+@attack(
+    code="import signal, builtins, os, time, gc, atexit\nsignal.setitimer = signal.alarm = lambda *a: None\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
+    "time.monotonic = lambda: 0\nos.fork = lambda: 0\nbuiltins.isinstance = lambda *a: True\nbuiltins.len = lambda *a: 0\natexit.register(os.abort)"
+)
+def takes_the_works_apart(notebook: Any) -> None: ...
+
+
+@attack()
+def names_arguments_that_it_was_not_given(notebook: Any) -> None:
+    """Claims to have changed arguments: one that is not there, one with another shape, one that is a number."""
+    answer(
+        notebook,
+        SOCKETS
+        + "import sys\nf = sys._getframe(1)\nwhile f and 'tree' not in f.f_locals: f = f.f_back\n"
+        + "for changed in ([[-1, 0]], [[7, 0]], [['x', 0]], [[0, {'array': ['<f8', [0], False]}]], 3, None):\n"
+        + "    say({'id': f.f_locals['tree']['id'], 'value': None, 'changed': changed})",
+    )
+
+
+@attack()
+def answers_with_what_is_asked_of_it(notebook: Any) -> None:
+    """Text, nested lists, not-a-number, infinities and dictionaries where an array should be."""
+    answer(notebook, "return {'mean': np.nan, 'a': [float('inf'), -0.0, True, None, 'x' * 1000]}")
+    answer(notebook, "return np.full(x.shape, np.nan)", "instance-norm")
+
+
+@attack(FULL, code="%%writefile numpy.py\nraise SystemExit\n")
+def shadows_modules_with_files(notebook: Any) -> None: ...
+
+
+@attack(
+    FULL,
+    code="import subprocess\nsubprocess.run('for i in $(seq 200); do sleep 1000 & done; ulimit -c unlimited; nohup yes > /dev/null &', shell=True)",
+)
+def starts_programs(notebook: Any) -> None: ...
+
+
+@attack(FULL)
+def pastes_pictures_without_end(notebook: Any) -> None:
+    code = "from IPython.display import Image, display\nimport matplotlib.pyplot as plt\nfor k in range(60):\n    plt.figure(figsize=(12, 12)); plt.imshow(np.random.rand(900, 900)); plt.show()\n"
+    insert(notebook, "moments", code)
