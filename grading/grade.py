@@ -215,7 +215,7 @@ def cluster(address: str) -> Iterator[Callable[[Work], Done]]:
     try:
         from distributed import Client, as_completed
     except ImportError:
-        raise GradeError("SCHEDULER needs Dask: pip install 'dask[distributed]'") from None
+        raise GradeError("SCHEDULER needs Dask: pip install 'normcore[cluster]'") from None
 
     def each(work: Work) -> Done:
         work = iter(work)
