@@ -16,14 +16,18 @@ import jupytext
 
 PACKAGES = ("normcore", "normbook")
 ENTRY = "code"  # in the kernelspec
+STATEMENT = re.compile(r"(?:\bfrom\s+([\w.]+)\s+)?\bimport\b\s*(?:\(([^)]*)\)|([^\n#;]*))")
 FRONT = re.compile(r"\A---\n.*?^kernelspec:\n", re.DOTALL | re.MULTILINE)
 
 
 def imported(code, package=""):
-    """Dotted names that a program imports, relative ones in its package; what does not parse imports nothing."""
+    """Dotted names that a program imports, relative ones in its package."""
     try:
         tree = ast.parse(code)
-    except SyntaxError:  # a cell with a magic
+    except SyntaxError:  # a cell with a magic: all that looks like an import, for one too many does no harm
+        for base, bracketed, line in STATEMENT.findall(code.replace("\\\n", " ")):
+            yield from filter(None, [base])
+            yield from (f"{base}.{name}" if base else name for name in re.findall(r"[\w.]+", bracketed or line))
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

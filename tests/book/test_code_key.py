@@ -59,6 +59,31 @@ def test_the_closure_follows_imports_and_data(small):
 
 
 @pytest.mark.parametrize(
+    "cell",
+    [
+        "%matplotlib inline\nfrom normbook.figures.two import draw",
+        "%%time\nimport numpy as np\nfrom normbook.figures import two",
+        "%%capture\n%%time\nfrom normbook.figures import (\n    one as first,  # a comment\n    two,\n)",
+        "files = !ls\nimport numpy, normbook.figures.two as pictures",
+        "if True:\n    %timeit -n 1 import normbook.figures.two; pass",
+        "!ls\nfrom normbook.figures import \\\n    two",
+    ],
+)
+def test_a_cell_with_a_magic_imports_too(small, cell):
+    two = small / "normbook/figures/two.py"
+    names = set(code_key.imported(cell))
+    assert two in code_key.modules(names, small)
+    before = code_key.key(chapter := CHAPTER.replace("%matplotlib inline", cell), small)
+    two.write_text("# a comment\n")
+    assert code_key.key(chapter, small) != before
+
+
+@pytest.mark.parametrize("cell", ["%%bash\nls -la | wc", "%matplotlib inline", "def f(:", "import", "from x import"])
+def test_what_imports_nothing_of_ours(small, cell):
+    assert code_key.modules(code_key.imported(cell), small) == set()
+
+
+@pytest.mark.parametrize(
     ("file", "matters"),
     [
         ("normcore/_blocks.py", True),

@@ -59,3 +59,14 @@ def test_the_workflow_pins_its_actions_and_asks_for_little():
     assert used and all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", one) for one in used)
     assert re.search(r"^permissions:\n  contents: read\n\n", text, re.M)
     assert sorted(set(re.findall(r"([\w-]+): write", text))) == ["contents", "id-token", "pages"]
+
+
+def test_the_workflow_keeps_what_was_executed():
+    text = (ROOT / ".github" / "workflows" / "site.yml").read_text("utf8")
+    build = text.partition("\n  build:")[2].partition("\n  elsewhere:")[0]
+    step = re.search(r"uses: actions/cache@.*?(?=\n      - )", build, re.S)
+    assert step and step.end() < build.index("run: .ci/run")
+    assert re.search(r"^ +_build/\.jupyter_cache$", step[0], re.M)
+    key, earlier = re.search(r" key: (.*)", step[0])[1], re.search(r" restore-keys: (.*)", step[0])[1]
+    assert "hashFiles('requirements*.txt')" in earlier and key == earlier + "${{ github.sha }}"
+    assert not re.search(r"rm -r\S* +(_build(/| |$)|\.cache)", (ROOT / ".ci" / "run").read_text("utf8"))
