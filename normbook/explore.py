@@ -72,7 +72,7 @@ def explore(
     combinations = list(itertools.product(*(dial.values for dial in dials)))
     pictures = [
         _show(draw, dict(zip(options, chosen, strict=True)))
-        for chosen in tqdm(combinations, desc="drawing", delay=2, leave=False)
+        for chosen in tqdm(combinations, desc="drawing", delay=2, leave=False, disable="NORMCORE_BOOK" in os.environ)
     ]
     return Published(dials, pictures) if os.environ.get("NORMCORE_BOOK") else Explorer(dials, pictures)
 

@@ -1,12 +1,11 @@
 """Buttons of other services: there as soon as the repository has an address, and not before."""
 
 import re
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from normext import live
+from normext import live, notebooks
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = "https://github.com/Someone/normcore"
@@ -41,7 +40,7 @@ def test_the_site_s_address_follows_from_the_repository():
 
 
 def test_downloads_install_from_the_repository_once_there_is_one():
-    cell = sys.modules["notebooks"].setup_cell
+    cell = notebooks.setup_cell
     assert "git+" not in cell(config(""))
     assert f"'git+{REPOSITORY}'" in cell(config(REPOSITORY))
 
