@@ -312,7 +312,8 @@ def run_jobs(
     if not todo:
         return done
     results = _on_cluster(todo, scheduler) if scheduler else _in_processes(todo, workers)
-    for job, found in tqdm(results, desc="training", total=len(todo), delay=2, leave=False):
+    quiet = "NORMCORE_BOOK" in os.environ  # nobody waits for a bar while the book is built
+    for job, found in tqdm(results, desc="training", total=len(todo), delay=2, leave=False, disable=quiet):
         if found["key"] != key(job):
             raise RuntimeError("a worker has other code, data or versions than this process: install the same there")
         done[job] = found
