@@ -102,8 +102,7 @@ def changed(app, env, added, changed, removed):
 
 def set_paths(app, config):
     """Where outputs are remembered; and what makes Sphinx write every page anew: the looks of pages."""
-    # the kernels inherit both: `explore` writes a page's HTML, and nobody waits for a progress bar
-    os.environ |= {"NORMCORE_BOOK": "1", "TQDM_DISABLE": "1"}
+    os.environ["NORMCORE_BOOK"] = "1"  # the kernels inherit it: `explore` writes a page's HTML, and no bar is drawn
     root = Path(app.srcdir)
     config.nb_execution_cache_path = str(root / "_build" / ".jupyter_cache")
     looks = sorted(f for folder in ("normext", "_static") for f in (root / "book" / folder).glob("*.*"))

@@ -143,9 +143,9 @@ explore(lambda size: drawn, size=[1, 2, 3])
 
 @pytest.mark.parametrize("book", [False, True], ids=["somebody waits", "the book is built"])
 def test_a_progress_bar_for_somebody_who_waits_alone(book):
-    environment = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    environment = {name: value for name, value in os.environ.items() if name != "NORMCORE_BOOK"}
     environment["PYTHONPATH"] = str(Path(__file__).parents[2])
-    environment |= {"TQDM_DISABLE": "1"} if book else {}
+    environment |= {"NORMCORE_BOOK": "1"} if book else {}
     done = subprocess.run([sys.executable, "-c", SLOW], env=environment, capture_output=True, text=True, check=True)
     assert ("drawing" in done.stderr) is not book, done.stderr
     assert not done.stdout
