@@ -1,7 +1,7 @@
 """Averages that run along with training, statistics of a whole data set, and how far a batch's statistics stray.
 
 Everything is per channel of (N, C, ...) where an array of samples is asked for, and elementwise otherwise; results are
-float64.  `momentum` weighs the *new* value, as in torch.
+float64, without a warning where they are infinite or NaN.  `momentum` weighs the *new* value, as in torch.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from . import _checks as check
 from ._checks import Array
 
 Floats = NDArray[np.float64]
+_quiet = np.errstate(all="ignore")  # also where a caller asked NumPy to raise: a tiny share may well vanish
 
 
+@_quiet
 def average_step(average: ArrayLike, value: ArrayLike, weight: float) -> Floats:
     """(1 - weight) average + weight value: one step of every running average.
 
@@ -61,6 +63,7 @@ def _run(values: ArrayLike, start: ArrayLike, weight: Any) -> Floats:
     return averages
 
 
+@_quiet
 def exponential_weights(momentum: float, steps: int) -> Floats:
     """The weight of each of the last `steps` values in an exponential average, newest first: m (1 - m)**k.
 
@@ -73,6 +76,7 @@ def exponential_weights(momentum: float, steps: int) -> Floats:
     return np.asarray(momentum * (1 - momentum) ** np.arange(steps))
 
 
+@_quiet
 def unbiased(var: ArrayLike, count: int) -> Floats:
     """count / (count - 1) var: from the variance that normalizes a batch to the one that estimates the population's.
 
@@ -84,6 +88,38 @@ def unbiased(var: ArrayLike, count: int) -> Floats:
     return np.asarray(var, np.float64) * (count / (count - 1))
 
 
+class _Around(NamedTuple):
+    """x = 2**unit (first + 2**size d), exactly: d is 0 wherever x equals `first`, and at most 1 in size.
+
+    Powers of d neither overflow nor vanish, whatever the size of x, and equal values leave no rounding behind.
+    """
+
+    d: Floats
+    first: Floats
+    size: Any
+    unit: Any
+
+    def mean(self, d: Floats) -> Floats:
+        """d, a mean of deviations, as a mean of x."""
+        return np.asarray(np.ldexp(self.first + np.ldexp(d, self.size), self.unit))
+
+
+def _around(x: Array, axes: tuple[int, ...], at: tuple[int, ...]) -> _Around:
+    """x by its distance from its first values along the axes `at`, in units that are shared over `axes`."""
+    first: Floats = x[tuple(slice(0, 1) if i in at else slice(None) for i in range(x.ndim))].astype(np.float64)
+    first = np.where(np.isfinite(first), first, 0)
+
+    def exponent(*values: Array) -> Any:
+        top = np.max([np.abs(v).max(axes, keepdims=True, initial=0) for v in values], axis=0)
+        return np.where(np.isfinite(top), np.frexp(top)[1], 0)
+
+    unit = exponent(x, first) + 1  # twice too large: then no difference of two overflows
+    first = np.ldexp(first, -unit)
+    d = np.ldexp(x.astype(np.float64), -unit) - first
+    size = exponent(d)
+    return _Around(np.ldexp(d, -size), first, size, unit)
+
+
 class Population(NamedTuple):
     """Statistics of a whole data set, per channel: mean and biased variance over `size` values."""
 
@@ -92,15 +128,22 @@ class Population(NamedTuple):
     size: int
 
 
+@_quiet
 def population_statistics(batches: Iterable[Array]) -> Population:
     """Mean and biased variance of every channel over all batches (N, C, ...), as if they were one.
 
     Exact, whatever the sizes of the batches: the variance within batches plus the variance between their means (Chan,
-    Golub & LeVeque, 1979).  The average of the batches' own variances lacks the second part.
+    Golub & LeVeque, 1979).  The average of the batches' own variances lacks the second part.  TypeError for an array
+    in place of the batches, ValueError for batches without a value or with different channels.
 
     >>> population_statistics([np.zeros((2, 1)), np.full((2, 1), 4.0)])
     Population(mean=array([2.]), var=array([4.]), size=4)
     """
+    if isinstance(batches, np.ndarray):
+        raise TypeError(
+            f"batches is an array of shape {batches.shape}, wanted an iterable of batches (N, C, ...): "
+            "pass [x] if it is one batch, list(x) if its first axis counts batches"
+        )
     mean: Floats = np.zeros(1)
     var: Floats = np.zeros(1)
     count = 0
@@ -112,32 +155,40 @@ def population_statistics(batches: Iterable[Array]) -> Population:
         m = x.size // x.shape[1]
         if m == 0:
             continue
-        here = np.asarray(x.mean(axes, np.float64))
-        spread = np.square(x - np.expand_dims(here, axes)).mean(axes)
+        around = _around(x, axes, axes)
+        middle = around.d.mean(axes, keepdims=True)
+        here = around.mean(middle).ravel()
+        spread = np.ldexp(np.square(around.d - middle).mean(axes), 2 * (around.size + around.unit).ravel())
         share, step = m / (count + m), here - mean
-        var = (1 - share) * var + share * spread + share * (1 - share) * step**2
-        mean, count = mean + share * step, count + m
+        var = (1 - share) * var + share * spread + (np.sqrt(share * (1 - share)) * step) ** 2
+        mean, count = np.where(step == 0, here, (1 - share) * mean + share * here), count + m
     if count == 0:
         raise ValueError("there are no values in batches, wanted at least one batch with one sample")
     return Population(mean, var, count)
 
 
+@_quiet
 def standard_error_of_mean(std: ArrayLike, count: ArrayLike) -> Floats:
     """std / sqrt(count): how far the mean of `count` independent values strays from the true one (its own std).
 
-    For correlated values, pass their `effective_sample_size` as count.
+    For correlated values, pass their `effective_sample_size` as count.  ValueError for a count that is not above 0.
 
     >>> float(standard_error_of_mean(3.0, 9))
     1.0
     """
-    return np.asarray(std, np.float64) / np.sqrt(np.asarray(count, np.float64))
+    n = np.asarray(count, np.float64)
+    if (n <= 0).any():
+        raise ValueError(f"count is {n}, wanted a number above 0: without values there is no mean")
+    return np.asarray(std, np.float64) / np.sqrt(n)
 
 
+@_quiet
 def standard_error_of_variance(var: ArrayLike, count: ArrayLike, excess_kurtosis: ArrayLike = 0.0) -> Floats:
     """How far the biased variance of `count` independent values strays from its own mean, as a standard deviation.
 
     var (count - 1)/count sqrt(2/(count - 1) + excess_kurtosis/count); the excess kurtosis is 0 for the normal
     distribution, and one rare bright pixel makes it large.  The law is exact for any distribution with four moments.
+    ValueError for a count below 2.
 
     >>> round(float(standard_error_of_variance(1.0, 2)), 4)
     0.7071
@@ -149,6 +200,7 @@ def standard_error_of_variance(var: ArrayLike, count: ArrayLike, excess_kurtosis
     return np.asarray(np.asarray(var, np.float64) * (n - 1) / n * np.sqrt(inside))
 
 
+@_quiet
 def excess_kurtosis(x: Array) -> Floats:
     """E[(x - mean)**4] / var**2 - 3 per channel of (N, C, ...): 0 for normal values, NaN for constant ones.
 
@@ -157,11 +209,13 @@ def excess_kurtosis(x: Array) -> Floats:
     """
     check.batch("x", x)
     axes = (0, *range(2, x.ndim))
-    square = np.square(x - x.mean(axes, np.float64, keepdims=True))
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.square(square).mean(axes) / np.square(square.mean(axes)) - 3)
+    d = _around(x, axes, axes).d
+    square = np.square(d - d.mean(axes, keepdims=True))
+    return np.asarray(np.square(square).mean(axes) / np.square(square.mean(axes)) - 3)
 
 
+
+@_quiet
 def effective_sample_size(x: Array) -> Floats:
     """How many independent values the N*L values of every channel of (N, C, ...) are worth, for the mean.
 
@@ -182,8 +236,11 @@ def effective_sample_size(x: Array) -> Floats:
     n, c = x.shape[:2]
     if n < 2 or not x.size:
         raise ValueError(f"x has shape {x.shape}, wanted at least 2 samples: the spread between samples is measured")
-    wide = x.reshape(n, c, -1).astype(np.float64)
-    between = wide.mean(2).var(0, ddof=1)
-    at_one_position = wide.var(0, ddof=1).mean(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(n * at_one_position / between)
+    x = x.reshape(n, c, -1)
+    d = _around(x, (0, 2), (0,)).d  # at each position from its first sample: what all samples share is gone
+    d = d - d.mean(0)
+    means = d.mean(2)
+    between = means.var(0, ddof=1)
+    # means that differ by less than the rounding of their sums agree
+    between = np.where(np.abs(means).max(0) <= 8 * np.finfo(np.float64).eps * np.abs(d).max((0, 2)), 0, between)
+    return np.asarray(n * d.var(0, ddof=1).mean(1) / between)

@@ -184,6 +184,8 @@ def test_sample_size_where_all_means_agree():
     (lambda: st.exponential_average(3.0), ValueError, r"^values has shape \(\), wanted \(steps, ...\): one .* step$"),
     (lambda: st.exponential_weights(2, 3), ValueError, r"momentum is 2, wanted"),
     (lambda: st.unbiased(1.0, 1), ValueError, r"count is 1, wanted at least 2"),
+    (lambda: st.standard_error_of_mean(1.0, 0), ValueError, r"count is 0.0, wanted a number above 0"),
+    (lambda: st.standard_error_of_mean(1.0, [3, -1]), ValueError, r"count is \[ 3. -1.\], wanted a number above 0"),
     (lambda: st.standard_error_of_variance(1.0, 1), ValueError, r"count is 1.0, wanted at least 2"),
     (lambda: st.population_statistics([]), ValueError, r"^there are no values in batches, wanted .* one sample$"),
     (lambda: st.population_statistics([np.zeros((0, 3))]), ValueError, r"no values in batches"),
@@ -198,3 +200,70 @@ def test_sample_size_where_all_means_agree():
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+CONSTANTS = [0.1, -0.3, 7.0, 0.0, 1e-300, 5e-324, 1e154, 1.7e308, np.float32(0.1), np.float32(3e38), np.float16(0.1)]
+
+
+@pytest.mark.parametrize("value", CONSTANTS, ids=repr)
+def test_constants_have_no_spread(value):
+    """Exactly: the mean of equal numbers may be rounded, and then their distance from it is not 0."""
+    x = np.full((1000, 1, 7), value)
+    assert np.isnan(st.excess_kurtosis(x)).all()
+    assert np.isnan(st.effective_sample_size(x)).all()
+    mean, var, _ = st.population_statistics([x[:1], x[1:300], x[300:]])
+    assert (mean.tolist(), var.tolist()) == ([float(value)], [0.0])
+    pattern = np.broadcast_to(np.random.default_rng(0).uniform(-1, 1, 7), (50, 1, 7)) * np.float64(value)
+    assert np.isnan(st.effective_sample_size(pattern)).all()  # constant from sample to sample
+
+
+def test_sample_means_that_agree_but_for_rounding():
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.permutation([0.1, 0.2, 0.3, 0.7, 1.1]) for _ in range(40)])[:, None]
+    assert np.ptp(x.mean(2)) > 0
+    assert np.isinf(st.effective_sample_size(x)).all()
+    x[0] += 1e-12  # a real difference, however small
+    assert np.isfinite(st.effective_sample_size(x)).all()
+
+
+@pytest.mark.parametrize("exponent", [-990, -520, -260, 0, 260, 520, 990])
+def test_statistics_know_no_unit(exponent):
+    """Fourth powers of 1e80, squares of 1e155 and products of 1e-200 are out of range; what they say is not."""
+    x, unit = np.random.default_rng(0).normal(size=(50, 2, 9)), 2.0**exponent
+    np.testing.assert_array_equal(st.excess_kurtosis(x * unit), st.excess_kurtosis(x))
+    np.testing.assert_array_equal(st.effective_sample_size(x * unit), st.effective_sample_size(x))
+    (mean, var, _), (mean1, var1, _) = (st.population_statistics(np.split(a, 5)) for a in (x * unit, x))
+    np.testing.assert_array_equal(mean, mean1 * unit)
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(var, np.ldexp(var1, 2 * exponent), rtol=1e-12, atol=1e-320)
+
+
+def test_population_of_the_largest_numbers():
+    x = np.array([[1.7e308], [-1.7e308], [1.7e308], [-1.7e308]])
+    assert st.population_statistics([x[:1], x[1:2], x[2:]])[0].tolist() == pytest.approx([0], abs=1e293)
+    assert st.population_statistics([x])[:2] == (0, np.inf)
+    mean, var, _ = st.population_statistics([np.array([[1.0, np.inf, np.nan], [2.0, 1.0, 1.0]])])
+    np.testing.assert_array_equal(mean, [1.5, np.inf, np.nan])
+    np.testing.assert_array_equal(var, [0.25, np.nan, np.nan])
+
+
+def test_no_floating_point_error_where_numpy_is_asked_to_raise():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20, 3, 5)) * np.array([1e-200, 1, 1e200])[:, None]
+    with np.errstate(all="raise"):
+        assert st.exponential_weights(0.5, 2000)[-1] == 0
+        assert st.exponential_average(np.zeros(2000), 0.5, start=1.0)[-1] == 0
+        assert np.isfinite(st.excess_kurtosis(x)).all()
+        assert np.isfinite(st.effective_sample_size(x)).all()
+        assert np.isfinite(st.population_statistics([x]).mean).all()
+        assert st.average_step(1e-320, 0.0, 0.9) < 1e-320
+        assert st.unbiased(1.7e308, 2) == np.inf
+        assert st.standard_error_of_variance(1e-320, 3) < 1e-319
+        assert np.isnan(st.excess_kurtosis(np.ones((3, 1)))).all()
+
+
+@pytest.mark.parametrize("batches", [np.zeros((100, 3, 8, 8)), np.zeros((5, 100, 3)), np.zeros(3), np.zeros((0, 3))])
+def test_an_array_is_no_list_of_batches(batches):
+    """It used to take each sample for a batch, and rows for channels."""
+    with pytest.raises(TypeError, match=r"batches is an array of shape .*, wanted an iterable .*pass \[x\]"):
+        st.population_statistics(batches)
