@@ -29,13 +29,22 @@ class GradeError(Exception):
 
 @dataclass(frozen=True)
 class Task:
-    """A submission that is still to be graded."""
+    """A submission that may be still to be graded; its bytes are read anew when it is its turn."""
 
     student: str
-    data: bytes | None
+    entry: hand_in.Submission
     key: str
     late: str
     found: tuple[Flag, ...]
+
+
+def read_one(entry: hand_in.Submission, name: str) -> tuple[bytes | None, tuple[Flag, ...]]:
+    """The notebook that counts, and the flags; what cannot be read costs its own student alone."""
+    try:
+        data, flags = hand_in.choose(entry, name)
+        return data, tuple(flags)
+    except Exception as error:  # a reader of an archive raises whatever it met
+        return None, (Flag("unreadable", f"{type(error).__name__}: {str(error)[:100]}"),)
 
 
 class Records:
@@ -85,12 +94,12 @@ def tasks(course: Course, name: str, submitted: Path, due: str) -> list[Task]:
     stamp = (course.root / f"{name}.built").read_bytes()
     made = []
     for student, entry in sorted(hand_in.collect(submitted, name).items()):
-        data, flags = hand_in.choose(entry, name)
+        data, flags = read_one(entry, name)
         said = json.dumps([str(flag) for flag in flags]).encode()
         key = hashlib.sha256(b"\0".join([data or b"", program.encode(), stamp, said])).hexdigest()
         late = entry.late or bool(limit and entry.when and entry.when > limit)
         known = limit is not None and entry.when is not None
-        made.append(Task(student, data, key, "yes" if late else ("no" if known or not due else ""), tuple(flags)))
+        made.append(Task(student, entry, key, "yes" if late else ("no" if known or not due else ""), flags))
     return made
 
 
@@ -139,7 +148,7 @@ def run_all(
         return
     empty = job_of(course, name, sandbox, Limits.from_environment())
     waiting = {task.student: task for task in todo}
-    work = ((task.student, replace(empty, data=task.data)) for task in todo)
+    work = ((task.student, replace(empty, data=read_one(task.entry, name)[0])) for task in todo)
     pages = course.results / name / "feedback"
     pages.mkdir(parents=True, exist_ok=True)
     with cluster(scheduler) if scheduler else threads(jobs) as each, gradebook.writer(course, name) as book:
