@@ -13,14 +13,16 @@ from .functional import (
     moments,
 )
 from .grouped import group_norm, group_norm_backward, layer_norm, layer_norm_backward
-from .layers import BatchNorm, InstanceNorm
+from .layers import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 
 __version__ = "1.0.0"
 
 __all__ = [
     "BatchNorm",
     "Cache",
+    "GroupNorm",
     "InstanceNorm",
+    "LayerNorm",
     "batch_norm",
     "batch_norm_backward",
     "batch_norm_inference",

@@ -19,7 +19,7 @@ LAYOUTS = "(N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W)"
 
 def floating(name: str, a: Any) -> None:
     """Raise TypeError unless `a` is a plain NumPy array of float16, float32 or float64."""
-    if not isinstance(a, np.ndarray) or isinstance(a, np.ma.MaskedArray):
+    if not isinstance(a, np.ndarray) or isinstance(a, (np.ma.MaskedArray, np.matrix)):
         raise TypeError(
             f"{name} is a {type(a).__name__}, wanted a NumPy array: use np.asarray({name}, np.float32)"
         )
@@ -46,13 +46,15 @@ def layout(name: str, x: Any, least: int = 2) -> None:
         raise ValueError(f"{name} has shape {shape}, wanted at least 1 channel on axis 1")
 
 
-def features(x: Any, num_features: int, least: int) -> None:
-    """Raise unless x is laid out as (N, num_features, ...)."""
+def features(x: Any, number: int, least: int, name: str = "num_features") -> None:
+    """Raise unless x is laid out as (N, number, ...)."""
     layout("x", x, least)
-    if x.shape[1] != num_features:
+    if x.shape[1] != number:
+        advice = f"move the channels there, or make the layer with another {name}"
+        if x.shape[0] == number and len(x.shape) < 5:
+            advice = f"if this is one sample without a batch axis, pass x[None]; if not, {advice}"
         raise ValueError(
-            f"x has shape {tuple(x.shape)} and {x.shape[1]} channels, wanted {num_features} on axis 1: "
-            "move the channels there, or make the layer with another num_features"
+            f"x has shape {tuple(x.shape)} and {x.shape[1]} channels, wanted {number} on axis 1: {advice}"
         )
 
 
@@ -88,7 +90,11 @@ def positive(name: str, value: Any) -> None:
     """Raise unless value is a finite number above zero."""
     if not isinstance(value, (float, int, np.floating, np.integer)) or isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is {value!r}, wanted a number above 0, such as 1e-5")
-    if not (value > 0 and math.isfinite(value)):
+    try:
+        good = 0 < float(value) < math.inf
+    except OverflowError:  # an integer beyond all floats
+        good = False
+    if not good:
         raise ValueError(f"{name} is {value!r}, wanted a finite number above 0, such as 1e-5")
 
 
@@ -132,15 +138,52 @@ def divisor(name: str, value: Any, channels: int) -> None:
         raise ValueError(f"{name} is {value}, wanted a divisor of x's {channels} channels: groups are equal")
 
 
-def options(num_features: Any, eps: Any, momentum: Any) -> int:
-    """Return num_features as an int, or raise unless a layer can be made with these."""
+def flag(name: str, value: Any) -> bool:
+    """Return value as a bool, or raise TypeError unless it is one: the text "False" is true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}, wanted True or False")
+    return bool(value)
+
+
+def size(name: str, value: Any, what: str) -> int:
+    """Return value as an int, or raise unless it is an integer above zero."""
     try:
-        number = operator.index(num_features)
+        number = operator.index(value)
     except TypeError:
-        raise TypeError(f"num_features is {num_features!r}, wanted an integer: the size of x's axis 1") from None
+        raise TypeError(f"{name} is {value!r}, wanted an integer: {what}") from None
+    if isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, wanted an integer: {what}")
     if number < 1:
-        raise ValueError(f"num_features is {number}, wanted at least 1: the size of x's axis 1")
+        raise ValueError(f"{name} is {number}, wanted at least 1: {what}")
+    return number
+
+
+def trailing(normalized_shape: Any) -> Shape:
+    """Return normalized_shape, an integer or several, as a tuple; or raise unless it can be sizes of x's last axes."""
+    what = "the sizes of x's last axes"
+    if isinstance(normalized_shape, (str, bytes)) or not isinstance(normalized_shape, Iterable):
+        normalized_shape = (normalized_shape,)
+    shape = tuple([size("normalized_shape", n, what) for n in normalized_shape])
+    if not shape:
+        raise ValueError(f"normalized_shape is (), wanted at least one axis: {what}")
+    return shape
+
+
+def ends(x: Any, normalized_shape: Shape) -> None:
+    """Raise unless the last axes of x, an array or a tensor, have these sizes."""
+    if tuple(x.shape)[-len(normalized_shape):] != normalized_shape:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}, wanted (..., {', '.join(map(str, normalized_shape))}): "
+            "make the layer with the sizes of x's last axes"
+        )
+
+
+def options(num_features: Any, eps: Any, momentum: Any, **flags: Any) -> int:
+    """Return num_features as an int, or raise unless a layer can be made with these."""
+    number = size("num_features", num_features, "the size of x's axis 1")
     positive("eps", eps)
     if momentum is not None:
         fraction("momentum", momentum)
+    for name, value in flags.items():
+        flag(name, value)
     return number

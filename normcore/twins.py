@@ -189,6 +189,12 @@ def _leaf(module: nn.Module, x: Any) -> Any:
     return x.tracer.create_proxy("call_module", x.tracer.path_of_module(module), (x,), {})
 
 
+def _dtype(module: nn.Module) -> str:
+    """What is printed of the dtype of parameters and statistics, if it is not float32."""
+    dtypes = [t.dtype for t in module.state_dict().values() if t.is_floating_point()]
+    return f", dtype={str(dtypes[0])[6:]}" if dtypes and dtypes[0] != torch.float32 else ""
+
+
 class _Twin(nn.modules.batchnorm._NormBase):
     """What batch and instance norm share; they differ in the averaged axes."""
 
@@ -199,7 +205,9 @@ class _Twin(nn.modules.batchnorm._NormBase):
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
         track_running_stats: bool = True, device: Any = None, dtype: torch.dtype | None = None, *, bias: bool = True,
     ) -> None:
-        number = check.options(num_features, eps, momentum)
+        number = check.options(
+            num_features, eps, momentum, affine=affine, track_running_stats=track_running_stats, bias=bias
+        )
         momentum_: Any = momentum
         super().__init__(number, eps, momentum_, affine, track_running_stats, device, dtype)
         if affine and not bias:
@@ -211,6 +219,11 @@ class _Twin(nn.modules.batchnorm._NormBase):
         for parameter, value in ((self.weight, 1.0), (self.bias, 0.0)):
             if parameter is not None:
                 nn.init.constant_(parameter, value)
+
+    def extra_repr(self) -> str:
+        """The options, as the layers without torch print them."""
+        options = f"eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}"
+        return f"{self.num_features}, {options}, track_running_stats={self.track_running_stats}{_dtype(self)}"
 
     def forward(self, input: Tensor) -> Tensor:
         """The normalized input, of its shape and dtype; half precision is computed in float32."""
@@ -305,6 +318,11 @@ class LayerNorm(nn.LayerNorm):
     [[-1.0, 1.0]]
     """
 
+    def extra_repr(self) -> str:
+        """The options, as the layers without torch print them."""
+        affine = f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        return f"{tuple(self.normalized_shape)}, eps={self.eps}, {affine}{_dtype(self)}"
+
     def forward(self, input: Tensor) -> Tensor:
         """The normalized input, of its shape and dtype."""
         if isinstance(input, torch.fx.Proxy):
@@ -329,6 +347,11 @@ class GroupNorm(nn.GroupNorm):
     >>> GroupNorm(1, 2)(torch.tensor([[1.0, 3.0]])).round().tolist()
     [[-1.0, 1.0]]
     """
+
+    def extra_repr(self) -> str:
+        """The options, as the layers without torch print them."""
+        affine = f"affine={self.affine}, bias={self.bias is not None}"
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, {affine}{_dtype(self)}"
 
     def forward(self, input: Tensor) -> Tensor:
         """The normalized input, of its shape and dtype."""
