@@ -26,9 +26,9 @@ def parser() -> argparse.ArgumentParser:
     grade = commands.add_parser("grade", help="grade a class")
     grade.add_argument("name")
     grade.add_argument("--jobs", type=int, default=2)
-    grade.add_argument("--from", dest="submitted", type=Path, help="a folder, or the zip that an LMS exports")
+    grade.add_argument("--from", dest="submitted", type=Path, help="a folder, or the zip or tar that an LMS exports")
     grade.add_argument("--scheduler", default="", help="the address of a Dask scheduler, to grade on its workers")
-    grade.add_argument("--due", default="", help="2026-12-01, or '2026-12-01 18:00'")
+    grade.add_argument("--due", default="", help="2026-12-01, or '2026-12-01 18:00', or with a zone")
     leaks = commands.add_parser("leaks", help="look for secrets in what is published")
     leaks.add_argument("arguments", nargs=argparse.REMAINDER)
     return top
@@ -50,19 +50,18 @@ def main(arguments: list[str]) -> None:
     from grading.source import SourceError
 
     course = Course.from_environment()
+    submitted = given.submitted.expanduser() if given.command == "grade" and given.submitted else GRADING / "submitted"
     try:
         if given.command == "build":
             return build(course, given.publish)
-        records = grade(
-            course, given.name, given.submitted or GRADING / "submitted", given.jobs, given.due, given.scheduler
-        )
+        records = grade(course, given.name, submitted, given.jobs, given.due, given.scheduler)
     except (GradeError, NoSandboxError, SourceError) as error:
         sys.exit(f"{given.command}: {error}")
     flagged = sum(bool(record.all_flags) for record in records)
     page = os.path.relpath(course.results / given.name / "summary.html")
     print(f"{len(records)} students, {flagged} with flags: {page}")
     if failed := [record for record in records if record.error]:
-        sys.exit(f"grade: not graded: {', '.join(record.student for record in failed)}\n{failed[0].error}")
+        sys.exit(f"grade: not graded: {', '.join(record.shown for record in failed)}\n{failed[0].error}")
 
 
 if __name__ == "__main__":

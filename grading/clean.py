@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+JOINERS = "\u200c\u200d"  # Hindi, Persian and emoji are spelled with them
 UNSAFE = "href|style|class|cssId|require|unicode|data|mmlToken|html"  # TeX that reaches beyond the formula
 
 
@@ -14,7 +15,12 @@ def text(source: str) -> str:
 
 def line(source: str, most: int = 200) -> str:
     """One line for a table or a terminal: no control characters, cut to a length."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text(source[:most]))
+    return "".join(c if c.isprintable() or c in JOINERS else "\N{REPLACEMENT CHARACTER}" for c in text(source[:most]))
+
+
+def person(name: str) -> str:
+    """A name of somebody or something, in any script, on one line."""
+    return " ".join(line(name).split())
 
 
 def markdown(source: str) -> str:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from grading import build, course, gradebook, hand_in, results, run
+from grading import build, course, exports, gradebook, hand_in, results, run, times
+from grading.clean import person
 from grading.course import GRADING, Course
 from grading.records import Flag, Mark, Record
 from grading.sandbox.launch import Sandbox, find_sandbox
@@ -37,11 +39,17 @@ class Task:
     late: str
     found: tuple[Flag, ...]
 
+    @property
+    def who(self) -> dict[str, Any]:
+        """What the learning system calls the student."""
+        one = self.entry
+        return {"id": one.id, "name": one.name, "system": one.system, "together": one.together}
 
-def read_one(entry: hand_in.Submission, name: str) -> tuple[bytes | None, tuple[Flag, ...]]:
+
+def read_one(entry: hand_in.Submission, empty: run.Job) -> tuple[bytes | None, tuple[Flag, ...]]:
     """The notebook that counts, and the flags; what cannot be read costs its own student alone."""
     try:
-        data, flags = hand_in.choose(entry, name)
+        data, flags = hand_in.choose(entry, empty.name, partial(run.compare, empty.released))
         return data, tuple(flags)
     except Exception as error:  # a reader of an archive raises whatever it met
         return None, (Flag("unreadable", f"{type(error).__name__}: {str(error)[:100]}"),)
@@ -71,10 +79,13 @@ class Records:
 
 def deadline(due: str) -> datetime | None:
     """The moment after which a submission is late; a date alone means the end of that day."""
-    limit = hand_in.time_in(due if ":" in due else f"{due} 23:59") if due else None
-    if due and limit is None:
-        raise GradeError(f"DUE is a date such as 2026-12-01 or '2026-12-01 18:00', not {due!r}")
-    return limit
+    try:
+        return times.deadline(due) if due.strip() else None
+    except (ValueError, OverflowError):
+        raise GradeError(
+            f"DUE is a date such as 2026-12-01 or '2026-12-01 18:00', with a zone if you like "
+            f"('2026-12-01 18:00 Europe/Berlin', '2026-12-01 18:00+01:00'), not {due!r}"
+        ) from None
 
 
 def check(course: Course, name: str, submitted: Path) -> None:
@@ -87,18 +98,35 @@ def check(course: Course, name: str, submitted: Path) -> None:
         raise GradeError(f"{submitted} is where mended copies go; set NORMCORE_GRADING to another folder")
 
 
-def tasks(course: Course, name: str, submitted: Path, due: str) -> list[Task]:
+def collect(course: Course, name: str, submitted: Path, due: str) -> hand_in.Collected:
+    """What was handed in; GradeError where there is nothing, and a line for all that was not understood."""
+    others = frozenset(source.stem for source in course.all_sources()) - {name}
+    try:
+        found = hand_in.collect(submitted, name, times.zone_in(due) if due else None, others)
+    except exports.ExportError as error:
+        raise GradeError(str(error)) from None
+    shown = [person(path) for path in found.unknown]
+    what = f"{len(shown)} not understood: {', '.join(shown[:10])}{', ...' if len(shown) > 10 else ''}"
+    if not found:
+        other = f"; {found.other} files of other assignments" if found.other else ""
+        raise GradeError(f"no submission in {submitted}{other}{'; ' * bool(shown)}{what if shown else ''}")
+    if shown:
+        print(f"{submitted.name}: files {what}", flush=True)
+    return found
+
+
+def tasks(course: Course, found: hand_in.Collected, due: str, empty: run.Job) -> list[Task]:
     """What was handed in, each with a digest of everything that its grade depends on."""
     limit = deadline(due)
     program = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(GRADING.rglob("*.py")))).hexdigest()
-    stamp = (course.root / f"{name}.built").read_bytes()
+    stamp = (course.root / f"{empty.name}.built").read_bytes()
     made = []
-    for student, entry in sorted(hand_in.collect(submitted, name).items()):
-        data, flags = read_one(entry, name)
+    for student, entry in sorted(found.items()):
+        data, flags = read_one(entry, empty)
         said = json.dumps([str(flag) for flag in flags]).encode()
         key = hashlib.sha256(b"\0".join([data or b"", program.encode(), stamp, said])).hexdigest()
         late = entry.late or bool(limit and entry.when and entry.when > limit)
-        known = limit is not None and entry.when is not None
+        known = (limit is not None and entry.when is not None) or entry.judged
         made.append(Task(student, entry, key, "yes" if late else ("no" if known or not due else ""), flags))
     return made
 
@@ -106,30 +134,39 @@ def tasks(course: Course, name: str, submitted: Path, due: str) -> list[Task]:
 def grade(
     course: Course, name: str, submitted: Path, jobs: int = 2, due: str = "", scheduler: str = ""
 ) -> list[Record]:
-    """Grade what lies in submitted (a folder or a zip); return the record of every student."""
+    """Grade what lies in submitted (a folder, a zip or a tar); return the record of every student in it."""
     check(course, name, submitted)
-    sandbox = find_sandbox()
+    limit, sandbox = deadline(due), find_sandbox()
+    found = collect(course, name, submitted, due)
     stamp = course.root / f"{name}.built"
     if not stamp.exists() or stamp.read_text() != fingerprint(course.source(name)):
         build.register(course, name)
-    handed_in = tasks(course, name, submitted, due)
+    empty = job_of(course, name, sandbox, Limits.from_environment())
+    handed_in = tasks(course, found, due, empty)
     records = Records(course.root / "records" / name)
     todo = []
     for task in handed_in:
         old = records.known.get(task.student)
         if old and old.key == task.key and not old.error:
-            records.put(replace(old, late=task.late, found=task.found))
+            records.put(replace(old, late=task.late, found=task.found, **task.who))
         else:
             todo.append(task)
     ready = len(handed_in) - len(todo)
     print(f"{name}: {len(handed_in)} submissions, {ready} already graded, sandbox: {sandbox.mode}", flush=True)
     if warning := sandbox.unlimited():
         print(f"Not limited here: {warning}.", flush=True)
-    run_all(course, name, todo, records, jobs, sandbox, scheduler)
+    if limit:
+        print(f"Due: {times.said(limit)}", flush=True)
+    run_all(course, name, todo, records, jobs, empty, scheduler)
     take_over_hand_grades(course, name, records)
     everyone = records.everyone()
-    results.write_results(course.results / name, name, everyone)
-    return everyone
+    here = [record for record in everyone if record.student in found]
+    absent = [record for record in everyone if record.student not in found]
+    if absent:
+        who = ", ".join(record.shown for record in absent[:10]) + (", ..." if len(absent) > 10 else "")
+        print(f"{len(absent)} graded before and not in this export: {who}", flush=True)
+    results.write_results(course.results / name, name, here, absent)
+    return here
 
 
 def job_of(course: Course, name: str, sandbox: Sandbox, limits: Limits) -> run.Job:
@@ -141,20 +178,19 @@ def job_of(course: Course, name: str, sandbox: Sandbox, limits: Limits) -> run.J
 
 
 def run_all(
-    course: Course, name: str, todo: list[Task], records: Records, jobs: int, sandbox: Sandbox, scheduler: str
+    course: Course, name: str, todo: list[Task], records: Records, jobs: int, empty: run.Job, scheduler: str
 ) -> None:
     """Run every task somewhere; keep each outcome here, in this one process, as soon as it is there."""
     if not todo:
         return
-    empty = job_of(course, name, sandbox, Limits.from_environment())
     waiting = {task.student: task for task in todo}
-    work = ((task.student, replace(empty, data=read_one(task.entry, name)[0])) for task in todo)
+    work = ((task.student, replace(empty, data=read_one(task.entry, empty)[0])) for task in todo)
     pages = course.results / name / "feedback"
     pages.mkdir(parents=True, exist_ok=True)
     with cluster(scheduler) if scheduler else threads(jobs) as each, gradebook.writer(course, name) as book:
         for done, (student, outcome) in enumerate(each(work), 1):
             task = waiting.pop(student)
-            record = Record(student, task.key, found=task.found, late=task.late)
+            record = Record(student, key=task.key, found=task.found, late=task.late, **task.who)
             if isinstance(outcome, run.Outcome):
                 marks = book.put(student, outcome.notebook, outcome.marks)
                 page = outcome.page if marks == outcome.marks else run.draw(outcome.notebook, name, marks)[0]
@@ -165,7 +201,7 @@ def run_all(
             else:
                 record = replace(record, flags=(Flag("not graded"),), error=str(outcome) or repr(outcome))
             records.put(record)
-            line = f"{record.student}: {record.points:g} points, {record.seconds:.1f} s"
+            line = f"{record.shown}: {record.points:g} points, {record.seconds:.1f} s"
             print(f"[{done}/{len(todo)}] {'; '.join([line, *map(str, record.all_flags)])}", flush=True)
 
 

@@ -7,7 +7,10 @@ from typing import Any
 
 from grading.clean import line
 
-MINOR = frozenset({"renamed", "kernel named", "several notebooks", "cells in another order", "late"})
+MINOR = frozenset(
+    {"renamed", "kernel named", "several notebooks", "several attempts", "in an archive", "also in the archive",
+     "cells in another order", "late", "handed in together", "same name"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, order=True)
@@ -43,11 +46,17 @@ class Mark:
 class Record:
     """One student's submission, graded.
 
-    ``key`` is a digest of all that the grade depends on, ``found`` are the flags of handing in (which file, what else
-    was there), ``flags`` those of reading and running it, ``ids`` the random ids of the student's own cells.
+    ``student`` is the key of the student everywhere, ``id`` and ``name`` are what the learning system calls them, and
+    ``together`` are the names of those who handed in the same submission. ``key`` is a digest of all that the grade
+    depends on, ``found`` are the flags of handing in (which file, what else was there), ``flags`` those of reading and
+    running it, ``ids`` the random ids of the student's own cells.
     """
 
     student: str
+    id: str = ""
+    name: str = ""
+    system: str = ""
+    together: tuple[str, ...] = ()
     key: str = ""
     marks: tuple[Mark, ...] = ()
     found: tuple[Flag, ...] = ()
@@ -56,6 +65,11 @@ class Record:
     late: str = ""  # "yes", "no" or, where no time is known, ""
     seconds: float = 0.0
     error: str = ""  # why it could not be graded
+
+    @property
+    def shown(self) -> str:
+        """The key, and the name where it says more."""
+        return self.student if self.name in ("", self.student) else f"{self.student} ({self.name})"
 
     @property
     def points(self) -> float:
@@ -76,4 +90,5 @@ class Record:
         """The record that as_json wrote."""
         parts = {"marks": Mark, "found": Flag, "flags": Flag}
         made = {name: tuple(kind(**part) for part in tree[name]) for name, kind in parts.items()}
-        return cls(**{**tree, **made, "ids": tuple(tree["ids"])})
+        texts = {name: tuple(tree.get(name, ())) for name in ("ids", "together")}
+        return cls(**{**tree, **made, **texts})

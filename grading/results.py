@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,11 @@ def shared_cells(records: Iterable[Record]) -> dict[str, list[str]]:
         for own in record.ids:
             if own:
                 owners.setdefault(own, set()).add(record.student)
-    return {r.student: sorted(set().union(*(owners.get(i, set()) for i in r.ids)) - {r.student}) for r in records}
+    together = {r.student: {s.student for s in records if r.together and s.together == r.together} for r in records}
+    return {
+        r.student: sorted(set().union(*(owners.get(i, set()) for i in r.ids)) - {r.student} - together[r.student])
+        for r in records
+    }
 
 
 def flags_of(record: Record, shared: dict[str, list[str]]) -> tuple[Flag, ...]:
@@ -31,8 +35,8 @@ def flags_of(record: Record, shared: dict[str, list[str]]) -> tuple[Flag, ...]:
     return record.all_flags + ((Flag("cells in common", ", ".join(others[:3])),) if others else ())
 
 
-def write_results(results: Path, name: str, records: list[Record]) -> None:
-    """Write grades.csv, distribution.svg and summary.html."""
+def write_results(results: Path, name: str, records: list[Record], absent: Sequence[Record] = ()) -> None:
+    """Write grades.csv, distribution.svg and summary.html; absent are those who are known but not in this export."""
     results.mkdir(parents=True, exist_ok=True)
     shared = shared_cells(records)
     replace(results / "grades.csv", table(name, records, shared))
@@ -41,23 +45,30 @@ def write_results(results: Path, name: str, records: list[Record]) -> None:
     most = sum(mark.maximum for mark in graded[0].marks) if graded else 0
     unread = sum(mark.points is None for r in graded for mark in r.marks)
     replace(results / "distribution.svg", distribution(totals, most, unread))
-    replace(results / "summary.html", summary(name, records, shared))
+    replace(results / "summary.html", summary(name, records, shared, absent))
+
+
+def cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def table(name: str, records: list[Record], shared: dict[str, list[str]]) -> str:
-    """grades.csv: one line for each question of each student."""
+    """grades.csv: one line for each question of each student; the byte order mark tells Excel that it is UTF-8."""
     out = io.StringIO()
     write = csv.writer(out, lineterminator="\n")
-    write.writerow(["student", "assignment", "question", "points", "maximum", "flag", "late"])
+    head = ["id", "name", "student", "assignment", "question", "points", "maximum", "total", "flag", "late"]
+    write.writerow(head)
     for record in records:
         flags = [str(flag) for flag in flags_of(record, shared)]
+        who = [cell(record.id), cell(record.name), cell(record.student), name]
         for mark in record.marks or (Mark("", None, 0),):
             by_hand = ["to be read"] if mark.points is None and mark.question else []
             points = "" if mark.points is None else f"{mark.points:g}"
             most = f"{mark.maximum:g}" if mark.maximum else ""
-            flag = "; ".join(flags + by_hand)
-            write.writerow([record.student, name, mark.question, points, most, flag, record.late])
-    return out.getvalue()
+            total = f"{record.points:g}" if record.marks else ""
+            write.writerow([*who, mark.question, points, most, total, "; ".join(flags + by_hand), record.late])
+    return "\N{BYTE ORDER MARK}" + out.getvalue()
 
 
 def distribution(totals: list[float], most: float, unread: int) -> str:
@@ -121,7 +132,7 @@ def questions(records: list[Record]) -> list[Question]:
     return [Question(name, own[-1].maximum, tuple(mark.points for mark in own)) for name, own in marks.items()]
 
 
-def summary(name: str, records: list[Record], shared: dict[str, list[str]]) -> str:
+def summary(name: str, records: list[Record], shared: dict[str, list[str]], absent: Sequence[Record] = ()) -> str:
     """The page for the instructor: distribution, questions, and whom to look at."""
     graded = [record for record in records if record.marks]
     ordered = sorted(record.points for record in graded)
@@ -133,8 +144,8 @@ def summary(name: str, records: list[Record], shared: dict[str, list[str]]) -> s
             f"{len(ordered)} graded; mean {sum(ordered) / len(ordered):.1f}, median {middle:g}, "
             f"from {ordered[0]:g} to {ordered[-1]:g} of {most:g} points"
         )
-    pairs = [(r.student, flag) for r in records for flag in flags_of(r, shared)]
-    pairs += [(r.student, Flag("late")) for r in records if r.late == "yes"]
+    pairs = [(r.shown, flag) for r in records for flag in flags_of(r, shared)]
+    pairs += [(r.shown, Flag("late")) for r in records if r.late == "yes"]
     asked = questions(records)
     page = jinja2.Environment(
         loader=jinja2.PackageLoader("grading", ""), autoescape=True, undefined=jinja2.StrictUndefined
@@ -142,6 +153,7 @@ def summary(name: str, records: list[Record], shared: dict[str, list[str]]) -> s
     return page.render(
         name=name,
         facts=facts,
+        absent=[record.shown for record in absent],
         unread=sum(question.unread for question in asked),
         questions=asked,
         serious=[pair for pair in pairs if not pair[1].minor],

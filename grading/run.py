@@ -16,7 +16,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from grading import clean, feedback
+from grading import clean, feedback, pick
 from grading.examine import examine, role_of
 from grading.forge import Forge, WorkError
 from grading.records import Flag, Mark
@@ -109,6 +109,14 @@ def mend(released: str, data: bytes | None) -> tuple[str, list[Flag], list[str]]
     except WorkError as error:
         return released, [Flag("unreadable", str(error))], []
     return got["notebook"], [Flag(*flag) for flag in got["flags"]], got["ids"]
+
+
+def compare(released: str, files: list[tuple[str, bytes]]) -> tuple[str, bytes | None, list[Flag]]:
+    """Of several files the one that has the student's work in it, and what else there was."""
+    try:
+        return pick.unpacked(_forge(pick.best, released, pick.packed(files), seconds=READING))
+    except WorkError as error:
+        return "", None, [Flag("unreadable", f"{', '.join(label for label, _ in files)}: {error}")]
 
 
 def marks_of(released: str, notebook: str, points: dict[str, float]) -> tuple[Mark, ...]:

@@ -19,10 +19,8 @@ import nbformat
 import psutil
 import pytest
 
-from grading import hand_in
 from grading.course import GRADING, PUBLISHED, SOURCES, Course
-from grading.grade import grade
-from grading.records import Flag
+from grading.grade import GradeError, grade
 from grading.source import read, secret_lines
 from tests.grading import submissions as class_
 
@@ -62,6 +60,9 @@ def grade_class(base):
     return True
 
 
+NAME = class_.NAME
+
+
 def course(base, results="results"):
     """A course with all its folders in base."""
     return Course(base / "root", base / results, SOURCES)
@@ -74,7 +75,7 @@ def again(base, jobs=2):
 
 def table_of(base):
     """The rows of grades.csv."""
-    with open(base / "results" / class_.NAME / "grades.csv", newline="") as file:
+    with open(base / "results" / class_.NAME / "grades.csv", newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
@@ -297,8 +298,8 @@ def test_a_grade_given_by_hand_survives_and_reaches_table_and_feedback(copy):
     assert "Say why." in (copy / "results" / class_.NAME / "feedback" / "owner.html").read_text()
 
 
-def test_exports_of_learning_management_systems(tmp_path, settings):
-    """Moodle's and Canvas's names, nbgrader's folders, hostile paths; lateness from the name and from the date."""
+def test_an_export_is_graded_by_id(tmp_path, settings, capsys):
+    """Moodle's, Canvas's, nbgrader's and plain names in one zip; lateness by what the system says, not by the zip."""
     good = nbformat.writes(class_.solved()).encode()
     path = tmp_path / "export.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -306,28 +307,65 @@ def test_exports_of_learning_management_systems(tmp_path, settings):
         def put(name, data, when=(2026, 11, 20, 12, 0, 0)):
             archive.writestr(zipfile.ZipInfo(name, when), data)
 
-        put("Ada Lovelace_12345_assignsubmission_file_/forward-pass.ipynb", good)
+        put("Li Wei_201_assignsubmission_file_/forward-pass.ipynb", good, (2026, 12, 24, 1, 0, 0))
+        put("Li Wei_202_assignsubmission_file_/forward-pass.ipynb", nbformat.writes(class_.untouched(None)).encode())
+        put("=cmd()_203_assignsubmission_file_/forward-pass.ipynb", good)
         put("boolegeorge_LATE_881_99021_forward-pass-2.ipynb", good)
+        put("noetheremmy_882_99022_forward-pass.ipynb", good, (2026, 12, 24, 1, 0, 0))
         put("emmy/forward-pass/forward-pass.ipynb", good, (2026, 12, 2, 0, 1, 0))
         put("emmy/forward-pass/timestamp.txt", "2026-11-30 22:00:00 UTC")
         put("../../../evil/forward-pass.ipynb", b"", (2026, 12, 2, 0, 1, 0))
         put("gauss/essay.pdf", b"%PDF")
+        put("syllabus.pdf", b"%PDF")
         put("__MACOSX/emmy/._forward.ipynb", b"x")
-    found = hand_in.from_zip(path, "forward-pass")
-    assert list(found) == ["Ada-Lovelace", "boolegeorge", "emmy", "evil", "gauss"]
-    assert found["boolegeorge"].late and not found["Ada-Lovelace"].late
-    assert hand_in.choose(found["boolegeorge"], "forward-pass")[1] == [Flag("renamed", "forward-pass-2.ipynb")]
-    assert hand_in.choose(found["gauss"], "forward-pass") == (None, [Flag("no notebook")])
-    records = grade(course(tmp_path), "forward-pass", path, 2, due="2026-12-01")
+    records = grade(course(tmp_path), NAME, path, 2, due="2026-12-01")
     rows = {r.student: (r.points, r.late) for r in records}
     assert rows == {
-        "Ada-Lovelace": (17, "no"),
-        "boolegeorge": (17, "yes"),
+        "201": (17, ""),
+        "202": (0, ""),
+        "203": (17, ""),
+        "881": (17, "yes"),
+        "882": (17, "no"),
         "emmy": (17, "no"),
-        "evil": (0, "yes"),
-        "gauss": (0, ""),
+        "evil": (0, ""),
     }
     assert not list(tmp_path.parent.glob("evil*"))
+    said = capsys.readouterr().out
+    assert "export.zip: files 2 not understood: syllabus.pdf, gauss/essay.pdf" in said
+    assert "Due: 2026-12-01 23:59:59" in said
+    table = (tmp_path / "results" / NAME / "grades.csv").read_bytes()
+    assert table.startswith("\N{BYTE ORDER MARK}id,name,student,".encode())
+    lines = {row["student"]: row for row in table_of(tmp_path)[::-1]}
+    assert [lines[k]["name"] for k in ("201", "202", "203")] == ["Li Wei", "Li Wei", "'=cmd()"]
+    assert (lines["201"]["total"], lines["202"]["total"], lines["emmy"]["id"]) == ("17", "0", "emmy")
+    assert "same name: as 202" in lines["201"]["flag"]
+    assert lines["evil"]["flag"] == "unreadable: the file is empty"
+    # the next export has other people in it: nobody of the first one is in its table
+    with zipfile.ZipFile(tmp_path / "next.zip", "w") as archive:
+        archive.writestr("Li Wei_201_assignsubmission_file_/forward-pass.ipynb", good)
+    assert [r.student for r in grade(course(tmp_path), NAME, tmp_path / "next.zip", 2)] == ["201"]
+    assert {row["student"] for row in table_of(tmp_path)} == {"201"}
+    assert "6 graded before and not in this export: 202 (Li Wei)" in capsys.readouterr().out
+    page = (tmp_path / "results" / NAME / "summary.html").read_text()
+    assert "evil" in page.split("Not in this export")[1] and "1 graded; mean 17.0" in page
+
+
+@pytest.mark.parametrize("files", [[], ["syllabus.pdf", "a.csv"], ["ada/backward-pass/backward-pass.ipynb"]])
+def test_an_export_without_submissions_changes_no_result(tmp_path, files, settings):
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in files:
+            archive.writestr(name, b"{}")
+    with pytest.raises(GradeError, match=r"no submission in .*(a\.csv|1 files of other assignments|export\.zip$)"):
+        grade(course(tmp_path), NAME, path)
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("due", ["2026-13-01", "2026-12-01 25:00", "tomorrow", "2026-12-01 18:00 Nowhere/Land"])
+def test_a_wrong_deadline_gives_a_sentence(tmp_path, due, settings):
+    (tmp_path / "submitted" / "ada").mkdir(parents=True)
+    with pytest.raises(GradeError, match="DUE is a date such as 2026-12-01"):
+        grade(course(tmp_path), NAME, tmp_path / "submitted", due=due)
 
 
 def test_without_bubblewrap_nothing_is_graded(tmp_path):

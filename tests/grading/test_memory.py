@@ -32,8 +32,8 @@ class Book:
 grade.gradebook.writer = lambda course, name: __import__("contextlib").nullcontext(Book())
 if planted == "reads all":
     collect = hand_in.collect
-    def all_at_once(submitted, name):
-        found = collect(submitted, name)
+    def all_at_once(*given):
+        found = collect(*given)
         for entry in found.values():
             entry.files = {file: (lambda data: lambda: data)(read()) for file, read in entry.files.items()}
         return found
