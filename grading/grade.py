@@ -115,9 +115,8 @@ def collect(course: Course, name: str, submitted: Path, due: str) -> hand_in.Col
     return found
 
 
-def tasks(course: Course, found: hand_in.Collected, due: str, empty: run.Job) -> list[Task]:
+def tasks(course: Course, found: hand_in.Collected, limit: datetime | None, empty: run.Job) -> list[Task]:
     """What was handed in, each with a digest of everything that its grade depends on."""
-    limit = deadline(due)
     program = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(GRADING.rglob("*.py")))).hexdigest()
     stamp = (course.root / f"{empty.name}.built").read_bytes()
     made = []
@@ -125,9 +124,7 @@ def tasks(course: Course, found: hand_in.Collected, due: str, empty: run.Job) ->
         data, flags = read_one(entry, empty)
         said = json.dumps([str(flag) for flag in flags]).encode()
         key = hashlib.sha256(b"\0".join([data or b"", program.encode(), stamp, said])).hexdigest()
-        late = entry.late or bool(limit and entry.when and entry.when > limit)
-        known = (limit is not None and entry.when is not None) or entry.judged
-        made.append(Task(student, entry, key, "yes" if late else ("no" if known or not due else ""), flags))
+        made.append(Task(student, entry, key, entry.lateness(limit), flags))
     return made
 
 
@@ -142,7 +139,7 @@ def grade(
     if not stamp.exists() or stamp.read_text() != fingerprint(course.source(name)):
         build.register(course, name)
     empty = job_of(course, name, sandbox, Limits.from_environment())
-    handed_in = tasks(course, found, due, empty)
+    handed_in = tasks(course, found, limit, empty)
     records = Records(course.root / "records" / name)
     todo = []
     for task in handed_in:

@@ -49,6 +49,12 @@ class Submission:
     together: tuple[str, ...] = ()
     flags: list[Flag] = field(default_factory=list)
 
+    def lateness(self, limit: datetime | None) -> str:
+        """ "yes", "no" or, where there is a deadline and nothing says when this came, ""."""
+        if self.late or (limit and self.when and self.when > limit):
+            return "yes"
+        return "no" if limit is None or self.when or self.judged else ""
+
 
 class Collected(dict[str, Submission]):
     """Everybody's submission by key; the paths that were not understood; how many files are of other assignments."""
