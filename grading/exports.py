@@ -112,7 +112,7 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 def _in_folder(top: Path) -> Iterator[Member]:
-    """Files only, no links, no pipes; neither deep nor unreadable folders stop it."""
+    """All files; what is no file can be named, but not read, and neither deep nor unreadable folders stop it."""
     waiting: list[tuple[str, tuple[str, ...]]] = [(str(top), ())]
     while waiting:
         folder, path = waiting.pop()
@@ -121,13 +121,19 @@ def _in_folder(top: Path) -> Iterator[Member]:
         except OSError as error:
             yield Member((*path, "(a folder)"), functools.partial(_refuse, f"cannot be opened: {error.strerror}"))
             continue
+        if not entries and path:
+            yield Member((*path, "(an empty folder)"), functools.partial(_refuse, "is no file"))
         for entry in entries:
             inside = (*path, entry.name)
             if entry.is_dir(follow_symlinks=False):
                 if len(inside) < DEEPEST:
                     waiting.append((entry.path, inside))
+                else:
+                    yield Member((*inside, "(folders)"), functools.partial(_refuse, "go too deep"))
             elif entry.is_file(follow_symlinks=False):
                 yield Member(inside, functools.partial(_read_file, entry.path))
+            else:
+                yield Member(inside, functools.partial(_refuse, "is a link, a pipe or a device"))
 
 
 def _read_file(path: str) -> bytes:

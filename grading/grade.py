@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import queue
@@ -17,7 +18,7 @@ from typing import Any
 import nbformat
 
 from grading import build, course, exports, gradebook, hand_in, results, run, times
-from grading.clean import person
+from grading.clean import line, person
 from grading.course import GRADING, Course
 from grading.records import Flag, Mark, Record
 from grading.sandbox.launch import Sandbox, find_sandbox
@@ -61,15 +62,19 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        loaded = (Record.from_json(json.loads(path.read_text())) for path in sorted(folder.glob("*.json")))
-        self.known = {record.student: record for record in loaded}
+        self.known: dict[str, Record] = {}
+        for path in sorted(folder.glob("*.json")):
+            with contextlib.suppress(ValueError, TypeError, KeyError):  # of another version, or damaged: graded anew
+                record = Record.from_json(json.loads(path.read_text(encoding="utf-8")))
+                if path.name == f"{record.student}.json":
+                    self.known[record.student] = record
 
     def put(self, record: Record) -> None:
         """Keep a record, and write it if it changed."""
         self.known[record.student] = record
         path = self.folder / f"{record.student}.json"
         text = json.dumps(record.as_json(), indent=1, sort_keys=True)
-        if not path.exists() or path.read_text() != text:
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
             course.replace(path, text)
 
     def everyone(self) -> list[Record]:
@@ -188,18 +193,24 @@ def run_all(
         for done, (student, outcome) in enumerate(each(work), 1):
             task = waiting.pop(student)
             record = Record(student, key=task.key, found=task.found, late=task.late, **task.who)
-            if isinstance(outcome, run.Outcome):
-                marks = book.put(student, outcome.notebook, outcome.marks)
-                page = outcome.page if marks == outcome.marks else run.draw(outcome.notebook, name, marks)[0]
-                write_page(course, name, student, page)
-                record = replace(
-                    record, marks=marks, flags=outcome.flags, ids=outcome.ids, seconds=round(outcome.seconds, 2)
-                )
-            else:
-                record = replace(record, flags=(Flag("not graded"),), error=str(outcome) or repr(outcome))
+            try:
+                record = keep(course, name, book, record, outcome)
+            except Exception as error:  # whatever it is, it is this student's alone
+                book.forget()
+                record = replace(record, flags=(Flag("not graded"),), error=line(str(error)) or repr(error))
             records.put(record)
-            line = f"{record.shown}: {record.points:g} points, {record.seconds:.1f} s"
-            print(f"[{done}/{len(todo)}] {'; '.join([line, *map(str, record.all_flags)])}", flush=True)
+            said = f"{record.shown}: {record.points:g} points, {record.seconds:.1f} s"
+            print(f"[{done}/{len(todo)}] {'; '.join([said, *map(str, record.all_flags)])}", flush=True)
+
+
+def keep(course: Course, name: str, book: gradebook.Writer, record: Record, outcome: run.Outcome | Exception) -> Record:
+    """Write an outcome into the gradebook and the feedback; return its record."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    marks = book.put(record.student, outcome.notebook, outcome.marks)
+    page = outcome.page if marks == outcome.marks else run.draw(outcome.notebook, name, marks)[0]
+    write_page(course, name, record.student, page)
+    return replace(record, marks=marks, flags=outcome.flags, ids=outcome.ids, seconds=round(outcome.seconds, 2))
 
 
 Work = Iterable[tuple[str, run.Job]]

@@ -34,6 +34,10 @@ class Writer:
     def __init__(self, course: Course, name: str, book: Any) -> None:
         self.course, self.name, self.book = course, name, book
 
+    def forget(self) -> None:
+        """Take back what was begun for a student when it cannot be finished."""
+        self.book.db.rollback()
+
     def put(self, student: str, notebook: str, marks: tuple[Mark, ...]) -> tuple[Mark, ...]:
         """Keep an executed notebook and its marks; return the marks with what was given by hand before."""
         for kind in ("submitted", "autograded"):

@@ -8,8 +8,8 @@ from typing import Any
 from grading.clean import line
 
 MINOR = frozenset(
-    {"renamed", "kernel named", "several notebooks", "several attempts", "in an archive", "also in the archive",
-     "cells in another order", "late", "handed in together", "same name"}
+    {"renamed", "kernel named", "structure repaired", "several notebooks", "several attempts", "in an archive",
+     "also in the archive", "cells in another order", "late", "handed in together", "same name"}
 )  # fmt: skip
 
 

@@ -26,31 +26,66 @@ class UnreadableError(Exception):
 
 
 def parse(data: bytes) -> NotebookNode:
-    """Return the notebook in data, or raise UnreadableError with the reason."""
+    """Return the notebook in data, or raise UnreadableError with the reason.
+
+    Only the shape that is needed here is asked for: a list of cells with sources. What else is out of shape is left
+    out, and named in ``notebook.odd``.
+    """
     if not data.strip():
         raise UnreadableError("the file is empty")
     if len(data) > MOST_BYTES:
         raise UnreadableError(f"the file has more than {MOST_BYTES // 10**6} MB")
+    odd: list[str] = []
     try:
-        raw = json.loads(data)
-        notebook = nbformat.convert(nbformat.from_dict(raw), 4)
-        cells = [_plain(cell) for cell in notebook.cells]
+        text = data.decode(json.detect_encoding(data))
+    except UnicodeDecodeError:
+        text = data.decode(errors="replace")
+        odd.append("characters that are no UTF-8")
+    try:
+        raw = json.loads(text.removeprefix("\ufeff"), parse_int=lambda digits: int(digits) if len(digits) < 20 else 0)
+        listed = raw["worksheets"][0]["cells"] if "worksheets" in raw and "cells" not in raw else raw["cells"]
+        if not isinstance(listed, list):
+            raise TypeError
     except Exception as error:
         raise UnreadableError(f"the file is not a notebook ({type(error).__name__})") from None
-    notebook.cells = cells
-    return notebook
+    if not isinstance(raw.get("nbformat"), int) or not isinstance(raw.get("metadata"), dict):
+        odd.append("the notebook's metadata")
+    cells = [
+        _plain(cell, odd)
+        for cell in listed
+        if isinstance(cell, dict) and isinstance(cell.get("source", cell.get("input", "")), str | list)
+    ]
+    if len(cells) < len(listed):
+        odd.append("cells")
+        if not cells:
+            raise UnreadableError("the file is not a notebook (no cell can be read)")
+    metadata = raw.get("metadata") if isinstance(raw.get("metadata"), dict) else {}
+    if not isinstance(metadata.get("kernelspec", {}), dict):
+        odd.append("the kernel's name")
+        metadata = {**metadata, "kernelspec": {}}
+    return NotebookNode(cells=cells, metadata=metadata, odd=sorted(set(odd)))
 
 
-def _plain(cell: Any) -> NotebookNode:
-    source = cell.get("source", "")
-    source = "".join(source) if isinstance(source, list) else str(source)
+def _plain(cell: dict[str, Any], odd: list[str]) -> NotebookNode:
+    source = cell.get("source", cell.get("input", ""))  # "input" in the third format
+    if isinstance(source, list):
+        if not all(isinstance(part, str) for part in source):
+            odd.append("a cell's source")
+        source = "".join(map(str, source))
     kind = cell.get("cell_type")
     metadata = cell.get("metadata")
+    if not isinstance(metadata, dict):
+        odd.append("a cell's metadata")
+        metadata = {}
+    tags = metadata.get("tags") or []
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        odd.append("a cell's tags")
+        metadata = {**metadata, "tags": []}
     return NotebookNode(
         cell_type=kind if kind in ("code", "markdown") else "markdown",
         source=source,
         id=str(cell.get("id", "")),
-        metadata=metadata if isinstance(metadata, dict) else {},
+        metadata=metadata,
         outputs=cell.get("outputs") or [],
     )
 
@@ -112,6 +147,8 @@ def repair(released: NotebookNode, handed_in: NotebookNode) -> tuple[NotebookNod
         if (found := Flag(kind, detail)) not in flags:
             flags.append(found)
 
+    for what in handed_in.get("odd", ()):
+        flag("structure repaired", what)
     pairs = _match(released, handed_in)
     kernel = str((handed_in.metadata.get("kernelspec") or {}).get("name", ""))
     if kernel not in KERNELS:

@@ -134,12 +134,15 @@ def marks_of(released: str, notebook: str, points: dict[str, float]) -> tuple[Ma
 
 
 def draw(notebook: str, name: str, marks: tuple[Mark, ...]) -> tuple[str, str]:
-    """The feedback page, and why it is a plain one, if it is."""
+    """The feedback page, and why it is a plain one, if it is: text as it was written, or the marks alone."""
     given = [[m.question, m.points, m.maximum, m.comment] for m in marks]
-    try:
-        return _forge(feedback_step, notebook, name, given, False, seconds=DRAWING), ""
-    except WorkError as error:
-        return _forge(feedback_step, notebook, name, given, True, seconds=DRAWING), str(error)
+    why = ""
+    for plain in (False, True):
+        try:
+            return _forge(feedback_step, notebook, name, given, plain, seconds=DRAWING), why
+        except WorkError as error:
+            why = why or str(error)
+    return feedback.page(nbformat.v4.new_notebook(), name, list(marks)), why
 
 
 # -- the steps, in a child of the forge --------------------------------------------------------------------------

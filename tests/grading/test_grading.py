@@ -28,8 +28,9 @@ pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is
 
 
 @pytest.fixture(scope="module")
-def settings():
+def settings(tmp_path_factory):
     """Short limits, so that endless loops end soon; a temporary folder that nobody else uses."""
+    tmp_path_factory.getbasetemp()  # pytest's own is made before, elsewhere
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="ncg-") as private:  # short: the kernels' sockets lie in it
         os.environ |= {"CELL_SECONDS": "8", "LIMIT_MEMORY": "2000000000", "TMPDIR": private}

@@ -467,8 +467,14 @@ def test_a_folder_is_read_without_its_links_pipes_and_depths(tmp_path):
         deep = deeper
     os.close(deep)
     found = hand_in.collect(base, NAME)
-    assert people(found) == {"ada": ("ada", ["forward-pass.ipynb"]), "eve": ("eve", [])}
-    assert list(found["eve"].others) == ["x.txt"]
+    assert people(found) == {
+        "ada": ("ada", ["forward-pass.ipynb"]),
+        "eve": ("eve", ["forward-pass.ipynb", "pipe.ipynb"]),
+    }
+    data, flags = hand_in.choose(found["eve"], NAME)
+    assert data is None and [flag.kind for flag in flags] == ["unreadable", "unreadable"]
+    assert "forward-pass.ipynb is a link, a pipe or a device" in str(flags[0])
+    assert [path.rpartition("/")[2] for path in found["eve"].others] == ["(folders)", "etc", "x.txt"]
     import subprocess
 
     subprocess.run(["rm", "-rf", base], check=True)  # shutil.rmtree goes as deep as Python's stack
