@@ -120,7 +120,10 @@ student-site: wheel .venv-lite/installed  ## the same with live notebooks in lit
 fuzz: dev  ## notebooks of any shape against the grader, for ten minutes; FUZZ_SECONDS=60 for one
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(BIN)/pytest -q tests/grading/test_fuzz.py
 
-.PHONY: assignments grade student-book student-site fuzz
+scale: dev  ## a large class: WHAT=class|again|cluster NUMBER=500; time, memory, what a second run and a lost worker cost
+	$(BIN)/python -m tests.grading.scale $(or $(WHAT),class) $(or $(NUMBER),200)
+
+.PHONY: assignments grade student-book student-site fuzz scale
 
 accuracy: env  ## errors of outputs and gradients against extended precision, beside torch
 	$(BIN)/python benchmarks/accuracy.py

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 import threading
 import time
 
 import nbformat
+import psutil
 import pytest
 
 from grading import gradebook
@@ -42,15 +44,20 @@ def test_a_cluster_gives_the_bytes_of_one_process(tmp_path, submitted):
     one = Course(tmp_path / "one", tmp_path / "results-one", SOURCES)
     grade(one, class_.NAME, submitted, 2)
     many = Course(tmp_path / "many", tmp_path / "results-many", SOURCES)
+    killed = threading.Event()
     local = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "processes": True}
     with distributed.LocalCluster(**local) as cluster:
+        first = next(iter(cluster.workers.values())).pid
 
         def kill():
-            time.sleep(4)
-            next(iter(cluster.workers.values())).process.process.kill()
+            while not list((many.root / "records" / class_.NAME).glob("*.json")):
+                time.sleep(0.05)
+            os.kill(first, signal.SIGKILL)
+            killed.set()
 
         threading.Thread(target=kill, daemon=True).start()
         records = grade(many, class_.NAME, submitted, scheduler=cluster.scheduler_address)
+        assert killed.wait(0) and not psutil.pid_exists(first)
     assert [r.error for r in records] == [""] * NUMBER
     assert contents(many.results) == contents(one.results)
     assert gradebook.all_marks(many, class_.NAME) == gradebook.all_marks(one, class_.NAME)
