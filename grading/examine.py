@@ -33,10 +33,10 @@ MOST_STARTS = 4  # of the student's process, which is started again without the 
 
 @dataclass(frozen=True)
 class Examined:
-    """An executed notebook, the points of each test, and what was odd."""
+    """An executed notebook, the points of each test (None where a human must look), and what was odd."""
 
     notebook: NotebookNode
-    points: dict[str, float]
+    points: dict[str, float | None]
     flags: tuple[Flag, ...]
 
 
@@ -90,7 +90,9 @@ class Examination:
         self.bad: set[int] = set()
         self.starts = 0
         self.flags: list[Flag] = []
-        self.points: dict[str, float] = {}
+        self.points: dict[str, float | None] = {}
+        self.bound = {n: bound_names(c.source) for c in source.cells if (n := self._name(c)) and role_of(c) == "answer"}
+        self.doubtful = self._elsewhere()
         self.channel, self.deadline = 0, 0.0
 
     @staticmethod
@@ -127,7 +129,32 @@ class Examination:
                     self._fail(cell, test, "KernelEnded", "the process has ended")
         finally:
             self.student.stop()
+        self._leave_to_a_reader()
         return Examined(self.notebook, self.points, tuple(self.flags))
+
+    def _elsewhere(self) -> dict[str, str]:
+        """The answers that were left as they were, although a later cell of the student's defines what they ask for."""
+        found = {}
+        for i, cell in enumerate(self.cells):
+            if role_of(cell) == "answer" and "raise NotImplementedError" in cell.source:
+                later = "\n".join(c.source for c in self.cells[i + 1 :] if role_of(c) in ("extra", "scratch"))
+                names = "|".join(map(re.escape, self.bound.get(self._name(cell), ())))
+                if names and re.search(rf"^\s*(?:def ({names})\b|({names})\s*=[^=])", later, re.MULTILINE):
+                    found[self._name(cell)] = "answer in another cell"
+        return found
+
+    def _leave_to_a_reader(self) -> None:
+        """A test that failed because an answer could not run, or stands elsewhere, says little: a human decides."""
+        for answer, why in self.doubtful.items():
+            names = self.bound.get(answer, set())
+            failed = [
+                test.name
+                for test in self.tests.values()
+                if self.points.get(test.name) == 0 and names & set(re.findall(r"\w+", test.code))
+            ]
+            self.points |= dict.fromkeys(failed)
+            if failed and why:
+                self._flag(why, answer)
 
     def _give(self, cell: NotebookNode) -> None:
         """Run a given cell here, and put stubs and values in place of what the student is to write."""
@@ -193,6 +220,7 @@ class Examination:
             self._flag("memory limit", name)
         elif kind and kind != "NotImplementedError" and role == "answer":
             self._flag("answer raised", f"{name}: {kind}: {text[:100]}")
+            self.doubtful.setdefault(name, "")
 
     def _needed(self, i: int) -> bool:
         """True if a later cell of the student's may use what a visible test leaves behind, as it does in a notebook."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import re
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import jinja2
 import latex2mathml.converter
@@ -18,6 +20,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import Python3Lexer
 
 from grading.records import Mark
+from grading.repair import PICTURES
 from grading.source import REGION
 
 LONGEST_FORMULA = 2_000
@@ -56,11 +59,15 @@ def reader() -> MarkdownIt:
 
 def prose(source: str, attachments: dict[str, Any]) -> Markup:
     """A Markdown cell: rendered, then cleaned of everything that is not on a short list."""
-    drawn = reader().render(source)
-    for name, kinds in attachments.items():
+
+    def pasted(src: re.Match[str]) -> str:
+        kinds = attachments.get(unquote(html.unescape(src[1])), {})
         for kind, data in kinds.items() if isinstance(kinds, dict) else ():
-            if kind in ("image/png", "image/jpeg", "image/gif", "image/webp") and isinstance(data, str):
-                drawn = drawn.replace(f'src="attachment:{html.escape(name)}"', f'src="data:{kind};base64,{data}"')
+            if kind in PICTURES and isinstance(data, str):
+                return f'src="data:{kind};base64,{html.escape(data)}"'
+        return src[0]
+
+    drawn = re.sub(r'src="attachment:([^"]*)"', pasted, reader().render(source))
     return Markup(nh3.clean(drawn, tags=TAGS, attributes=ATTRIBUTES, url_schemes={"data"}, link_rel=None))
 
 

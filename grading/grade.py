@@ -207,10 +207,11 @@ def keep(course: Course, name: str, book: gradebook.Writer, record: Record, outc
     """Write an outcome into the gradebook and the feedback; return its record."""
     if isinstance(outcome, Exception):
         raise outcome
-    marks = book.put(record.student, outcome.notebook, outcome.marks)
+    marks, flags = book.put(record.student, outcome.notebook, outcome.marks, record.name)
     page = outcome.page if marks == outcome.marks else run.draw(outcome.notebook, name, marks)[0]
     write_page(course, name, record.student, page)
-    return replace(record, marks=marks, flags=outcome.flags, ids=outcome.ids, seconds=round(outcome.seconds, 2))
+    flags = [*outcome.flags, *flags]
+    return replace(record, marks=marks, flags=tuple(flags), ids=outcome.ids, seconds=round(outcome.seconds, 2))
 
 
 Work = Iterable[tuple[str, run.Job]]
@@ -309,8 +310,12 @@ def take_over_hand_grades(course: Course, name: str, records: Records) -> None:
     for record in records.everyone():
         own = now.get(record.student, {})
         marks: tuple[Mark, ...] = tuple(own.get(mark.question, mark) for mark in record.marks)
+        read = {f"{mark.question} (" for mark in marks if mark.points is not None}
+        flags = tuple(
+            flag for flag in record.flags if flag.kind != gradebook.CHANGED or not flag.detail.startswith(tuple(read))
+        )
         if not record.error and marks != record.marks:
             path = course.root / "autograded" / record.student / name / f"{name}.ipynb"
             write_page(course, name, record.student, run.draw(path.read_text(encoding="utf-8"), name, marks)[0])
-            records.put(replace(record, marks=marks))
+        records.put(replace(record, marks=record.marks if record.error else marks, flags=flags))
     run.release()

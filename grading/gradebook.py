@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from grading.course import Course, replace
-from grading.records import Mark
+from grading.records import Flag, Mark
 
+CHANGED = "changed since it was read"
 MARKS = """
 SELECT submitted_assignment.student_id, base_cell.name, grade.auto_score, grade.manual_score,
        coalesce(grade.extra_credit, 0), grade.needs_manual_grade, grade_cells.max_score,
@@ -38,35 +40,77 @@ class Writer:
         """Take back what was begun for a student when it cannot be finished."""
         self.book.db.rollback()
 
-    def put(self, student: str, notebook: str, marks: tuple[Mark, ...]) -> tuple[Mark, ...]:
-        """Keep an executed notebook and its marks; return the marks with what was given by hand before."""
-        for kind in ("submitted", "autograded"):
-            folder = self.course.root / kind / student / self.name
-            folder.mkdir(parents=True, exist_ok=True)
-            replace(folder / f"{self.name}.ipynb", notebook)
-        self.book.update_or_create_student(student)
+    def put(
+        self, student: str, notebook: str, marks: tuple[Mark, ...], name: str = ""
+    ) -> tuple[tuple[Mark, ...], list[Flag]]:
+        """Keep an executed notebook and its marks; return the marks with what was given by hand before, and flags.
+
+        Points that were given by hand stay, and count as long as the answer is the one that was read. If it changed,
+        they wait in the gradebook until somebody saves them, or others, in the Formgrader.
+        """
+        changed = self._changed(student, notebook)
+        self.book.update_or_create_student(student, **({"last_name": name[:128]} if name else {}))
         submission = self.book.update_or_create_submission(self.name, student)
         found, order = {mark.question: mark for mark in marks}, {mark.question: i for i, mark in enumerate(marks)}
-        kept = []
+        kept, flags = [], []
         for grade in submission.notebooks[0].grades:
             mark = found[grade.name]
             grade.auto_score = mark.points
-            grade.needs_manual_grade = grade.manual_score is not None or mark.points is None
+            if grade.manual_score is None:
+                grade.needs_manual_grade = mark.points is None
+            elif grade.name in changed:
+                grade.needs_manual_grade = True
+            if grade.manual_score is not None and grade.needs_manual_grade:
+                flags.append(Flag(CHANGED, f"{grade.name} ({grade.manual_score:g} points then)"))
         for comment in submission.notebooks[0].comments:
             comment.auto_comment = found[comment.name].comment or None if comment.name in found else None
         self.book.db.commit()
+        for kind in ("submitted", "autograded"):  # after the commit: an interrupted run sees the change again
+            folder = self.course.root / kind / student / self.name
+            folder.mkdir(parents=True, exist_ok=True)
+            replace(folder / f"{self.name}.ipynb", notebook)
         comments = {c.name: c.comment or "" for c in submission.notebooks[0].comments}
         for grade in submission.notebooks[0].grades:
             points = points_of(grade.auto_score, grade.manual_score, grade.extra_credit or 0, grade.needs_manual_grade)
             kept.append(Mark(grade.name, points, float(grade.max_score), comments.get(grade.name, "")))
-        return tuple(sorted(kept, key=lambda mark: order[mark.question]))
+        return tuple(sorted(kept, key=lambda mark: order[mark.question])), flags
+
+    def _changed(self, student: str, notebook: str) -> set[str]:
+        """The questions whose answer is not the one of the copy that was graded before; none if there is no copy."""
+        path = self.course.root / "autograded" / student / self.name / f"{self.name}.ipynb"
+        if not path.exists():
+            return set()
+        before, now = answers(path.read_text(encoding="utf-8")), answers(notebook)
+        code = any(before.get(name) != text for name, text in now.items() if not name.startswith("written "))
+        changed = {
+            name.split(" ", 1)[1] for name in now if name.startswith("written ") and before.get(name) != now[name]
+        }
+        tests = {name.split(" ", 1)[1] for name in now if name.startswith("test ")}
+        return changed | (tests if code else set())
+
+
+def answers(notebook: str) -> dict[str, str]:
+    """The text of each answer in a graded copy with what the student wrote below it, and the names of the tests."""
+    found: dict[str, str] = {}
+    last = "top "
+    for cell in json.loads(notebook)["cells"]:
+        meta = cell["metadata"].get("nbgrader", {})
+        role = cell["metadata"].get("normcore", {}).get("role", "")
+        text = "".join(cell["source"]).strip() + "".join(sorted(str(cell.get("attachments") or "")))
+        if role == "test":
+            found[f"test {meta['grade_id']}"] = ""
+        if role in ("answer", "written", "scratch", "keep"):
+            last = f"{role} {meta.get('grade_id', len(found))}"
+        elif role or not str(cell.get("id", "")).startswith("extra-"):
+            continue
+        found[last] = f"{found.get(last, '')}\n{text}".strip()
+    return found
 
 
 def points_of(auto: float | None, manual: float | None, extra: float, unread: bool) -> float | None:
-    """The points that count; None for an answer that nobody has read."""
-    if manual is not None:
-        return float(manual + extra)
-    return float(auto + extra) if auto is not None and not unread else None
+    """The points that count; None for an answer that nobody has read, or not in the form that it has now."""
+    given = auto if manual is None else manual
+    return None if unread or given is None else float(given + extra)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,8 @@ from nbformat import NotebookNode
 from grading.records import Flag
 
 MOST_BYTES = 20_000_000
+MOST_PICTURES = 10_000_000  # characters of a cell's pictures, in base64
+PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 KERNELS = {"python3", "python", ""}  # "python" is JupyterLite's
 
 
@@ -83,11 +85,32 @@ def _plain(cell: dict[str, Any], odd: list[str]) -> NotebookNode:
         metadata = {**metadata, "tags": []}
     return NotebookNode(
         cell_type=kind if kind in ("code", "markdown") else "markdown",
-        source=source,
+        source="\n".join(re.split(r"\r\n|\r|\n", source)),  # as on any system
         id=str(cell.get("id", "")),
         metadata=metadata,
         outputs=cell.get("outputs") or [],
+        attachments=_pictures(cell.get("attachments")),
     )
+
+
+def _pictures(attachments: Any) -> dict[str, dict[str, str]]:
+    """The pictures that were pasted into a cell, by name; nothing else, and not more than a cell may have."""
+    found: dict[str, dict[str, str]] = {}
+    size = 0
+    for name, kinds in attachments.items() if isinstance(attachments, dict) else ():
+        for kind, data in kinds.items() if isinstance(kinds, dict) else ():
+            text = "".join("".join(map(str, data)).split()) if isinstance(data, str | list) else ""
+            size += len(text)
+            if kind in PICTURES and re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", text) and size < MOST_PICTURES:
+                found.setdefault(str(name), {})[kind] = text
+    return found
+
+
+def _same(one: str, other: str) -> bool:
+    """True for texts that differ in white space at the ends of lines alone."""
+    return [line.rstrip() for line in one.strip().splitlines()] == [
+        line.rstrip() for line in other.strip().splitlines()
+    ]
 
 
 def _tags(cell: NotebookNode) -> dict[str, Any]:
@@ -176,6 +199,8 @@ def repair(released: NotebookNode, handed_in: NotebookNode) -> tuple[NotebookNod
                 own_ids.append(extra.id)
             make = nbformat.v4.new_code_cell if extra.cell_type == "code" else nbformat.v4.new_markdown_cell
             cells.append(make(extra.source, id=f"extra-{len(cells)}"))
+            if extra.attachments and extra.cell_type == "markdown":
+                cells[-1]["attachments"] = extra.attachments
 
     add_extras(-1)
     for i, ours in enumerate(released.cells):
@@ -186,9 +211,11 @@ def repair(released: NotebookNode, handed_in: NotebookNode) -> tuple[NotebookNod
             theirs = handed_in.cells[pairs[i]]
             if role in ("answer", "written", "scratch", "keep"):
                 cell.source = theirs.source
+                if theirs.attachments and role == "written":
+                    cell["attachments"] = theirs.attachments
                 if theirs.id != ours.id and theirs.id:
                     own_ids.append(theirs.id)
-            elif role in ("given", "asked", "test") and theirs.source.strip() != ours.source.strip():
+            elif role in ("given", "asked", "test") and not _same(theirs.source, ours.source):
                 flag(f"{'test' if role == 'test' else 'given cell'} edited", name)
             if role == "keep":
                 cell.outputs = _kept_outputs(theirs.outputs)
@@ -197,7 +224,10 @@ def repair(released: NotebookNode, handed_in: NotebookNode) -> tuple[NotebookNod
                     flag("points edited", name)
                 if any(_tags(theirs).get(k) != tags.get(k) for k in ("grade", "solution", "locked", "task")):
                     flag("metadata edited", name)
-            if {"skip-execution", "raises-exception"} & set(theirs.metadata.get("tags") or ()):
+            tagged = theirs.metadata.get("tags")
+            if any(
+                tag in ("skip-execution", "raises-exception") for tag in (tagged if isinstance(tagged, list) else ())
+            ):
                 flag("metadata edited", name or "a cell")
         elif role in ("answer", "written"):
             flag("answer missing", name)

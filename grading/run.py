@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import nbformat
@@ -25,6 +28,9 @@ from grading.sandbox.launch import Sandbox
 from grading.sandbox.student import Limits
 
 READING, DRAWING, MEMORY = 60.0, 30.0, 2_000_000_000  # seconds to read a file, to draw a page; bytes for either
+CODE = re.compile(
+    r"[=(\[{@]|^\s*(?:import|from|def|class|for|while|if|with|return|raise|del)\b|^[%!?]|\?$", re.MULTILINE
+)
 
 
 class RunError(Exception):
@@ -83,7 +89,7 @@ def run(job: Job) -> Outcome:
     """Mend, run and comment one submission."""
     started = time.monotonic()
     mended, flags, ids = mend(job.released, job.data)
-    points: dict[str, float] = {}
+    points: dict[str, float | None] = {}
     try:
         seconds = job.limits.total + 60
         done = _forge(examine_step, job, mended, seconds=seconds, memory=max(MEMORY, job.limits.memory))
@@ -94,6 +100,7 @@ def run(job: Job) -> Outcome:
             raise RunError(str(error)) from None
         flags.append(Flag("not run", str(error)))
     marks = marks_of(job.released, mended, points)
+    flags += [Flag("answer in another cell", name) for name in answers_beside(job.released, mended)]
     page, plain = draw(mended, job.name, marks)
     if plain:
         flags.append(Flag("feedback without formulas", plain))
@@ -119,18 +126,49 @@ def compare(released: str, files: list[tuple[str, bytes]]) -> tuple[str, bytes |
         return "", None, [Flag("unreadable", f"{', '.join(label for label, _ in files)}: {error}")]
 
 
-def marks_of(released: str, notebook: str, points: dict[str, float]) -> tuple[Mark, ...]:
+def marks_of(released: str, notebook: str, points: Mapping[str, float | None]) -> tuple[Mark, ...]:
     """The marks before anybody read the written answers: those that were left as they were get nothing."""
     before = {cell["id"]: cell["source"] for cell in json.loads(released)["cells"]}
+    beside = answers_beside(released, notebook)
     marks = []
     for cell in json.loads(notebook)["cells"]:
         meta = cell["metadata"].get("nbgrader", {})
         if meta.get("grade"):
             name, most = meta["grade_id"], float(meta["points"])
             own = meta["solution"] and "".join(cell["source"]).strip() != "".join(before[cell["id"]]).strip()
+            own = own or name in beside or bool(meta["solution"] and cell.get("attachments"))
             comment = "No response." if meta["solution"] and not own else ""
-            marks.append(Mark(name, None if own else float(points.get(name, 0)), most, comment))
+            given = points.get(name, 0.0)
+            marks.append(Mark(name, None if own or given is None else float(given), most, comment))
     return tuple(marks)
+
+
+def answers_beside(released: str, notebook: str) -> list[str]:
+    """The written answers whose cell was left as it was, with prose of the student's in a cell next to it."""
+    before = {cell["id"]: "".join(cell["source"]).strip() for cell in json.loads(released)["cells"]}
+    cells = json.loads(notebook)["cells"]
+    found = []
+    for i, cell in enumerate(cells):
+        meta = cell["metadata"].get("nbgrader", {})
+        written = meta.get("grade") and meta["solution"] and cell["cell_type"] == "markdown"
+        if written and "".join(cell["source"]).strip() == before.get(cell["id"]):
+            near = [*takewhile(_added, cells[i + 1 :]), *takewhile(_added, reversed(cells[:i]))]
+            if any(map(_is_prose, near)):
+                found.append(meta["grade_id"])
+    return found
+
+
+def _added(cell: dict[str, Any]) -> bool:
+    return str(cell.get("id", "")).startswith("extra-")
+
+
+def _is_prose(cell: dict[str, Any]) -> bool:
+    """True for text and pictures, and for text in a code cell: comments, a string, or what looks like no Python."""
+    source = "".join(cell["source"]).strip()
+    if cell["cell_type"] != "code" or not source:
+        return bool(source or cell.get("attachments"))
+    comments = all(line.lstrip().startswith("#") for line in source.splitlines() if line.strip())
+    return comments or source[0] in "\"'" or not CODE.search(source)
 
 
 def draw(notebook: str, name: str, marks: tuple[Mark, ...]) -> tuple[str, str]:

@@ -17,6 +17,7 @@ SOURCE = SOURCES / f"{NAME}.md"
 FULL = 17  # points that tests give; the written answer has 3 more
 
 Cells = list[Any]
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
 def solved() -> Any:
@@ -145,6 +146,66 @@ def helper_edited(notebook: Any) -> None:
 def points_edited(notebook: Any) -> None:
     for name in ("moments-check", "one-image"):
         find(notebook, name).metadata["nbgrader"]["points"] = 1000
+
+
+@submission(FULL)
+def other_line_endings(notebook: Any) -> None:
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("\n", "\r\n")
+
+
+@submission(FULL)
+def harmless_magics_and_wrappers(notebook: Any) -> None:
+    code = "%load_ext autoreload\n%autoreload 2\n%config InlineBackend.figure_format = 'retina'\n%matplotlib inline\n"
+    code += "from functools import wraps\nmean = np.mean\n@wraps(mean)\ndef loud(*a, **k):\n    return mean(*a, **k)\n"
+    insert(notebook, "tools", code + "np.mean = loud")
+
+
+@submission(FULL)
+def picture_pasted(notebook: Any) -> None:
+    cell = find(notebook, "one-image")
+    cell.source += "\n\n![my scan.png](attachment:my%20scan.png)"
+    cell["attachments"] = {"my scan.png": {"image/png": PIXEL}, "evil.svg": {"image/svg+xml": "<svg onload=alert(1)>"}}
+
+
+@submission(FULL - 6, "answer raised: instance-norm: ModuleNotFoundError: No module named 'seaborn'")
+def imports_what_is_not_there(notebook: Any) -> None:
+    cell = find(notebook, "instance-norm")
+    cell.source = "import seaborn\n" + cell.source
+
+
+@submission(FULL - 6, "answer raised: instance-norm: FileNotFoundError")
+def opens_its_own_file(notebook: Any) -> None:
+    cell = find(notebook, "instance-norm")
+    cell.source = "open('forward-pass.ipynb')\n" + cell.source
+
+
+@submission(FULL, "^answer in another cell: one-image$")
+def written_below_the_stub(notebook: Any) -> None:
+    cell = find(notebook, "one-image")
+    text, cell.source = cell.source, student_version(read(SOURCE)).cells[index(notebook, "one-image")].source
+    notebook.cells.insert(index(notebook, "one-image") + 1, nbformat.v4.new_markdown_cell(text.splitlines()[-1]))
+
+
+@submission(FULL, "^answer in another cell: one-image$")
+def written_as_a_comment(notebook: Any) -> None:
+    cell = find(notebook, "one-image")
+    cell.source = student_version(read(SOURCE)).cells[index(notebook, "one-image")].source
+    insert(notebook, "one-image", "# They agree, because N is 1:\n# there is one image.")
+
+
+@submission(FULL)
+def function_below_the_stub(notebook: Any) -> None:
+    cell = find(notebook, "instance-norm")
+    text, cell.source = cell.source, student_version(read(SOURCE)).cells[index(notebook, "instance-norm")].source
+    insert(notebook, "instance-norm", text)
+
+
+@submission(FULL - 2, "answer in another cell: moments")
+def function_below_the_check(notebook: Any) -> None:
+    cell = find(notebook, "moments")
+    text, cell.source = cell.source, student_version(read(SOURCE)).cells[index(notebook, "moments")].source
+    insert(notebook, "moments-check", text)
 
 
 @submission(FULL, "metadata stripped")

@@ -113,6 +113,34 @@ def test_a_written_answer_waits_for_a_reader(graded):
     assert rows["untouched"]["points"] == "0"
 
 
+READ = {  # what waits for a reader although a test graded it or the cell was left as it was
+    "imports-what-is-not-there": {"instance-norm-check", "instance-norm-hidden", "one-image"},
+    "opens-its-own-file": {"instance-norm-check", "instance-norm-hidden", "one-image"},
+    "written-below-the-stub": {"one-image"},
+    "written-as-a-comment": {"one-image"},
+    "function-below-the-check": {"moments-check", "one-image"},
+    "picture-pasted": {"one-image"},
+    "honest": {"one-image"},
+    "untouched": set(),
+}
+
+
+@pytest.mark.parametrize("student", READ)
+def test_what_a_human_must_look_at_waits_for_one(graded, student):
+    _, _, table, _ = graded
+    rows = [row for row in table if row["student"] == student]
+    assert {row["question"] for row in rows if row["points"] == ""} == READ[student]
+    assert all(("to be read" in row["flag"]) == (row["points"] == "") for row in rows)
+
+
+def test_a_pasted_picture_is_in_the_feedback_and_in_the_formgraders_copy(graded):
+    page = (graded[0] / "results" / class_.NAME / "feedback" / "picture-pasted.html").read_text()
+    assert f'src="data:image/png;base64,{class_.PIXEL}"' in page and "svg+xml" not in page
+    copy = graded[0] / "root" / "autograded" / "picture-pasted" / class_.NAME / f"{class_.NAME}.ipynb"
+    cell = next(c for c in nbformat.read(copy, 4).cells if c.get("attachments"))
+    assert cell.attachments == {"my scan.png": {"image/png": class_.PIXEL}}
+
+
 def outputs(base, student):
     """Everything that the student's own cells printed while they were graded."""
     notebook = nbformat.read(base / "root" / "autograded" / student / class_.NAME / f"{class_.NAME}.ipynb", 4)

@@ -28,7 +28,7 @@ def graded(job):  # the process of a submission is another one: nothing of it is
     return run.Outcome(job.released, marks, (), (), "<p>", 0.1)
 run.run = graded
 class Book:
-    def put(self, student, notebook, marks): return marks
+    def put(self, student, notebook, marks, name): return marks, []
 grade.gradebook.writer = lambda course, name: __import__("contextlib").nullcontext(Book())
 if planted == "reads all":
     collect = hand_in.collect
