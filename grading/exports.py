@@ -117,7 +117,8 @@ def _in_folder(top: Path) -> Iterator[Member]:
     while waiting:
         folder, path = waiting.pop()
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            with os.scandir(folder) as listed:
+                entries = sorted(listed, key=lambda entry: entry.name)
         except OSError as error:
             yield Member((*path, "(a folder)"), functools.partial(_refuse, f"cannot be opened: {error.strerror}"))
             continue
