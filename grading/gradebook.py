@@ -81,7 +81,7 @@ class Writer:
         if not path.exists():
             return set()
         before, now = answers(path.read_text(encoding="utf-8")), answers(notebook)
-        code = any(before.get(name) != text for name, text in now.items() if not name.startswith("written "))
+        code = before["code"] != now["code"]
         changed = {
             name.split(" ", 1)[1] for name in now if name.startswith("written ") and before.get(name) != now[name]
         }
@@ -90,20 +90,22 @@ class Writer:
 
 
 def answers(notebook: str) -> dict[str, str]:
-    """The text of each answer in a graded copy with what the student wrote below it, and the names of the tests."""
-    found: dict[str, str] = {}
-    last = "top "
+    """Each written answer with what was added below it, all code of the student, and the names of the tests."""
+    found: dict[str, str] = {"code": ""}
+    last = ""
     for cell in json.loads(notebook)["cells"]:
         meta = cell["metadata"].get("nbgrader", {})
         role = cell["metadata"].get("normcore", {}).get("role", "")
-        text = "".join(cell["source"]).strip() + "".join(sorted(str(cell.get("attachments") or "")))
+        added = not role and str(cell.get("id", "")).startswith("extra-")
+        text = "".join(cell["source"]).strip() + json.dumps(cell.get("attachments", ""), sort_keys=True)
         if role == "test":
             found[f"test {meta['grade_id']}"] = ""
-        if role in ("answer", "written", "scratch", "keep"):
-            last = f"{role} {meta.get('grade_id', len(found))}"
-        elif role or not str(cell.get("id", "")).startswith("extra-"):
-            continue
-        found[last] = f"{found.get(last, '')}\n{text}".strip()
+        if not added:
+            last = f"written {meta.get('grade_id')}" if role == "written" else ""
+        if (added and last) or role == "written":
+            found[last] = f"{found.get(last, '')}\n{text}"
+        if cell["cell_type"] == "code" and (added or role in ("answer", "scratch", "keep")):
+            found["code"] += f"\n{text}"
     return found
 
 

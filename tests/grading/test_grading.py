@@ -327,6 +327,52 @@ def test_a_grade_given_by_hand_survives_and_reaches_table_and_feedback(copy):
     assert "Say why." in (copy / "results" / class_.NAME / "feedback" / "owner.html").read_text()
 
 
+def test_points_by_hand_wait_when_the_answer_changes(copy):
+    """They stay in the gradebook, and count again when somebody has saved them, or others, in the Formgrader."""
+    question = ("one-image", NAME, NAME, "owner")
+    test = ("moments-check", NAME, NAME, "owner")
+
+    def by_hand(which, points):
+        with course(copy).gradebook() as book:
+            mark = book.find_grade(*which)
+            mark.manual_score, mark.needs_manual_grade = points, False  # as the Formgrader does
+            book.db.commit()
+
+    def resubmit(change):
+        path = copy / "submitted" / "owner" / NAME / f"{NAME}.ipynb"
+        notebook = nbformat.read(path, 4)
+        change(notebook)
+        nbformat.write(notebook, path)
+        again(copy, 1)
+        rows = {r["question"]: r for r in table_of(copy) if r["student"] == "owner"}
+        return rows["one-image"]["points"], rows["moments-check"]["points"], rows["one-image"]["flag"]
+
+    by_hand(question, 3)
+    by_hand(test, 1.5)
+    note = nbformat.v4.new_markdown_cell("A note.")
+    assert resubmit(lambda n: n.cells.insert(1, note))[:2] == ("3", "1.5")  # no answer changed
+
+    def gives_up(notebook):
+        class_.find(notebook, "one-image").source = "I do not know."
+
+    written, by_test, flag = resubmit(gives_up)
+    assert (written, by_test) == ("", "1.5")
+    assert "changed since it was read: one-image (3 points then)" in flag and flag.endswith("to be read")
+    again(copy, 1)  # nothing changes by itself
+    assert resubmit(lambda n: None)[0] == ""
+    with course(copy).gradebook() as book:
+        assert book.find_grade(*question).manual_score == 3
+    by_hand(question, 0.5)
+    written, _, flag = resubmit(lambda n: None)
+    assert written == "0.5" and "changed" not in flag
+    assert resubmit(class_.wrong)[:2] == ("0.5", "")  # the code that the other points were given for
+
+    def below(notebook):
+        notebook.cells.insert(class_.index(notebook, "one-image") + 1, nbformat.v4.new_markdown_cell("Or rather so."))
+
+    assert resubmit(below)[0] == ""
+
+
 def test_an_export_is_graded_by_id(tmp_path, settings, capsys):
     """Moodle's, Canvas's, nbgrader's and plain names in one zip; lateness by what the system says, not by the zip."""
     good = nbformat.writes(class_.solved()).encode()
