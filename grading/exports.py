@@ -155,8 +155,8 @@ def _refuse(why: str) -> bytes:
 def _in_zip(source: Path) -> Iterator[Member]:
     archive = zipfile.ZipFile(source)
     for info in archive.infolist():
-        if not info.is_dir():
-            yield Member(_parts(zip_name(info)), functools.partial(read_zipped, archive, info))
+        if not info.filename.endswith("/"):
+            yield Member(_parts(zip_name(info)) or ("(no name)",), functools.partial(read_zipped, archive, info))
 
 
 def zip_name(info: zipfile.ZipInfo) -> str:

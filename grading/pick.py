@@ -74,7 +74,7 @@ def _members(data: bytes) -> Iterator[tuple[str, Any]]:
         if zipfile.is_zipfile(io.BytesIO(data)):
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 for info in archive.infolist():
-                    if not info.is_dir():
+                    if not info.filename.endswith("/"):
                         yield zip_name(info), lambda info=info: read_zipped(archive, info)
             return
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
