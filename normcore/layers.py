@@ -307,7 +307,7 @@ class InstanceNorm(_Norm):
 class LayerNorm(_Layer):
     """Layer normalization over the last axes of x, whatever stands before them (Ba et al., arXiv:1607.06450, 2016).
 
-    x: (..., *normalized_shape).  Every position of the axes before has one mean and biased variance: a token of
+    x: (..., normalized_shape).  Every position of the axes before has one mean and biased variance: a token of
     (N, T, C) with normalized_shape=C, a sample of (N, C, H, W) with (C, H, W).  Train and eval mode do the same.
 
     normalized_shape: an integer or several.  eps: above 0.  elementwise_affine: have gamma (1) and beta (0; not with

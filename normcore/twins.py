@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,48 +24,70 @@ Axes = tuple[int, ...]
 Track = Callable[[Tensor, Tensor], None]  # takes mean and var
 
 
+class _Over(NamedTuple):
+    """What a norm averages over, and how."""
+
+    axes: Axes
+    eps: float
+    centered: bool = True  # False for RMS norm, which takes the mean to be 0
+    within: bool = False  # do gamma and beta differ between values that share their statistics, as in layer norm?
+
+
 def _wide(x: Tensor) -> Tensor:
     """x in the precision of the computation: half precision in float32."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def _statistics(x: Tensor, axes: Axes, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _free(a: Tensor, again: bool = False) -> bool:
+    """May a temporary be overwritten?  Not where its values are recorded, mapped over or compiled."""
+    recorded = again or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    transforms = torch._C._functorch  # gradients are mapped over without a transform, by is_grads_batched
+    return not (recorded or transforms.peek_interpreter_stack() is not None or transforms.is_legacy_batchedtensor(a))
+
+
+def _times(a: Tensor, b: Tensor, free: bool) -> Tensor:
+    """a * b, in the memory of a if that is free: fresh memory costs more than the product."""
+    return a.mul_(b) if free else a * b
+
+
+def _plus(a: Tensor, b: Tensor, free: bool) -> Tensor:
+    """a + b, in the memory of a if that is free."""
+    return a.add_(b) if free else a + b
+
+
+def _statistics(x: Tensor, over: _Over, free: bool) -> tuple[Tensor, ...]:
     """d = x - near; the mean as near + rest, 1/sqrt(var + eps) and the biased variance: corrected two-pass."""
-    near = x.mean(axes, keepdim=True)
+    axes, eps = over.axes, over.eps
+    near = x.mean(axes, keepdim=True) if over.centered else torch.zeros_like(x[..., :1].mean(axes, keepdim=True))
     d = x - near
-    rest = d.mean(axes, keepdim=True)
-    # squares of large numbers would overflow: such groups are shrunk by a power of two, all others multiplied by 1
-    half = math.frexp(torch.finfo(x.dtype).max)[1] // 2
-    top = d.abs().amax(axes, keepdim=True)
-    shrink = torch.where(top > 2.0 ** (half - 4), torch.full_like(top, 2.0 ** -(half + 6)), torch.ones_like(top))
-    small = d * shrink
-    var = ((small * small).mean(axes, keepdim=True) - (rest * shrink).square()).clamp(min=0)
+    rest = d.mean(axes, keepdim=True) if over.centered else near
+    # squares of large numbers would overflow: such groups are shrunk, all others multiplied by 1
+    limit = 2.0 ** (math.frexp(torch.finfo(x.dtype).max)[1] // 2 - 8)
+    size = d.abs()
+    shrink = (limit / size.amax(axes, keepdim=True)).clamp(max=1)
+    small, small_rest = _times(size, shrink, free), rest * shrink
+    var = (_times(small, small, free).mean(axes, keepdim=True) - small_rest * small_rest).clamp(min=0)
     inv = shrink * torch.rsqrt(var + eps * shrink * shrink)
     return d, near, rest, inv, var / shrink / shrink
 
 
-def _within(gamma: Tensor | None, axes: Axes) -> bool:
-    """Does gamma differ between values that share their statistics, as in layer and group norm?"""
-    return gamma is not None and any(gamma.shape[i] != 1 for i in axes)
-
-
-def _forward(
-    x: Tensor, gamma: Tensor | None, beta: Tensor | None, axes: Axes, eps: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _forward(x: Tensor, gamma: Tensor | None, beta: Tensor | None, over: _Over) -> tuple[Tensor, ...]:
     """y and what the backward pass needs: near, rest, inv; and the variance, for the running statistics."""
-    d, near, rest, inv, var = _statistics(_wide(x), axes, eps)
-    if gamma is None or _within(gamma, axes):
-        y = d * inv - rest * inv
-        y = y if gamma is None else y * gamma.to(y.dtype)
-        y = y if beta is None else y + beta.to(y.dtype)
+    free = _free(x)
+    d, near, rest, inv, var = _statistics(_wide(x), over, free)
+    if gamma is None or over.within:
+        y = _plus(_times(d, inv, free), -rest * inv, free)
+        y = y if gamma is None else _times(y, gamma.to(y.dtype), free)
+        y = y if beta is None else _plus(y, beta.to(y.dtype), free)
     else:
         scale = inv * gamma.to(d.dtype)
-        y = d * scale + (-rest * scale if beta is None else beta.to(d.dtype) - rest * scale)
+        shift = -rest * scale if beta is None else beta.to(d.dtype) - rest * scale
+        y = _plus(_times(d, scale, free), shift, free)
     return y.to(x.dtype), near, rest, inv, var
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, gamma, beta, ctx.axes, ctx.eps = inputs[:5]
+    x, gamma, beta, ctx.over = inputs[:4]
     ctx.beta = None if beta is None else (beta.shape, beta.dtype)
     ctx.mark_non_differentiable(*output[1:])
     ctx.save_for_backward(x, gamma, *output[1:4])  # x as it came: half precision stays half
@@ -77,30 +99,34 @@ def _sum_like(a: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
 
 
 def _backward(ctx: Any, saved: tuple[Any, ...], dy: Tensor, again: bool) -> tuple[Tensor | None, ...]:
-    """dx = inv (g - <g> - xhat <g xhat>) with g = gamma dy, where <> is the mean over what shares its statistics."""
+    """dx = inv (g - <g> - xhat <g xhat>) with g = gamma dy, where <> is the mean over what shares its statistics.
+
+    RMS norm lacks <g>.
+    """
     x, gamma, near, rest, inv = saved
-    axes, dtype = ctx.axes, x.dtype
+    over, dtype, free = ctx.over, x.dtype, _free(dy, again)
+    axes, within = over.axes, over.within
     x, dy = _wide(x), _wide(dy)
     if again:  # a derivative of this derivative: then the statistics have to depend on x
-        d, near, rest, inv, _ = _statistics(x, axes, ctx.eps)
+        d, near, rest, inv, _ = _statistics(x, over, free)
     else:
         d = x - near
-    within = _within(gamma, axes)
-    wide = 1 if gamma is None else gamma.to(x.dtype)
-    g = dy * wide if within else dy  # a gamma that is constant over the axes comes in at the end
+    wide = None if gamma is None else gamma.to(x.dtype)
+    g = dy if wide is None or not within else dy * wide  # a gamma that is constant over the axes comes in at the end
     sums = g.sum(axes, keepdim=True)
     products = ((g * d).sum(axes, keepdim=True) - rest * sums) * inv
     count = math.prod([x.shape[i] for i in axes])
-    slope = products * inv / count
-    scale = inv if within else inv * wide
-    dx = (g - d * slope + (slope * rest - sums / count)) * scale
+    slope = products * (inv / count)
+    scale = inv if within or wide is None else inv * wide
+    shift = slope * rest - sums / count if over.centered else slope * rest
     dgamma = dbeta = None
     if gamma is not None:
-        terms = dy * (d * inv - rest * inv) if within else products
-        dgamma = _sum_like(terms, gamma.shape, gamma.dtype)
+        dgamma = _sum_like(dy * (d * inv - rest * inv) if within else products, gamma.shape, gamma.dtype)
     if ctx.beta is not None:
-        dbeta = _sum_like(dy if within or _within(torch.empty(ctx.beta[0], device="meta"), axes) else sums, *ctx.beta)
-    return dx.to(dtype), dgamma, dbeta, None, None, None
+        dbeta = _sum_like(dy if within else sums, *ctx.beta)
+    dx = _plus(_times(d, -slope, free), g, free)
+    dx = _times(_plus(dx, shift, free), scale, free)
+    return dx.to(dtype), dgamma, dbeta, None, None
 
 
 class _Normalize(torch.autograd.Function):
@@ -110,9 +136,9 @@ class _Normalize(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        x: Tensor, gamma: Tensor | None, beta: Tensor | None, axes: Axes, eps: float, track: Track | None
+        x: Tensor, gamma: Tensor | None, beta: Tensor | None, over: _Over, track: Track | None
     ) -> tuple[Tensor, ...]:
-        out = _forward(x, gamma, beta, axes, eps)
+        out = _forward(x, gamma, beta, over)
         if track is not None:
             track(out[1] + out[2], out[4])
         return out
@@ -137,9 +163,9 @@ class _Normalize(torch.autograd.Function):
         dy = torch.zeros_like(xhat)
         if dx is not None:
             dx = _wide(dx)
-            parts = [a.mean(ctx.axes, keepdim=True) for a in (dx, dx * xhat)]
-            dy = (dx - parts[0] - xhat * parts[1]) * inv
-            dy = dy if gamma is None else dy * gamma
+            dy = dx - xhat * (dx * xhat).mean(ctx.over.axes, keepdim=True)
+            dy = dy - dx.mean(ctx.over.axes, keepdim=True) if ctx.over.centered else dy
+            dy = dy * inv if gamma is None else dy * inv * gamma
         dy = dy if dgamma is None else dy + dgamma * xhat
         dy = dy if dbeta is None else dy + dbeta
         return dy.to(x.dtype), None, None, None, None
@@ -149,20 +175,19 @@ class _Compiled(torch.autograd.Function):
     """The same formulas for torch.compile, which takes no function with a forward mode of its own."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, gamma: Tensor | None, beta: Tensor | None, axes: Axes, eps: float, track: None
-    ) -> tuple[Tensor, ...]:
-        out = _forward(x, gamma, beta, axes, eps)
-        _save(ctx, (x, gamma, beta, axes, eps), out)
+    def forward(ctx: Any, x: Tensor, gamma: Tensor | None, beta: Tensor | None, over: Any) -> tuple[Tensor, ...]:
+        over = _Over(*over)
+        out = _forward(x, gamma, beta, over)
+        _save(ctx, (x, gamma, beta, over), out)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return _backward(ctx, ctx.saved_tensors, grads[0], False)
+        return _backward(ctx, ctx.saved_tensors, grads[0], False)[:4]
 
 
 def _normalize(
-    x: Tensor, gamma: Tensor | None, beta: Tensor | None, axes: Axes, eps: float, track: Track | None = None
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, over: _Over, track: Track | None = None
 ) -> Tensor:
     """y for x; gamma and beta have x's number of dimensions, or are None."""
     if not x.is_floating_point():
@@ -172,16 +197,16 @@ def _normalize(
         return y if beta is None else y + beta.to(x.dtype)
     traced = torch._C._get_tracing_state() is not None
     if not (torch.compiler.is_compiling() or traced):
-        return _Normalize.apply(x, gamma, beta, axes, eps, track)[0]  # type: ignore[no-untyped-call, no-any-return]
+        return _Normalize.apply(x, gamma, beta, over, track)[0]  # type: ignore[no-untyped-call, no-any-return]
     # a recorded trace, as of the older ONNX exporter, takes plain operations: it would not see into a function
-    out = (_forward if traced else _compiled)(x, gamma, beta, axes, eps)
+    out = (_forward if traced else _compiled)(x, gamma, beta, over)
     if track is not None:
         track((out[1] + out[2]).detach(), out[4].detach())
     return out[0]
 
 
-def _compiled(x: Tensor, gamma: Tensor | None, beta: Tensor | None, axes: Axes, eps: float) -> tuple[Tensor, ...]:
-    return _Compiled.apply(x, gamma, beta, axes, eps, None)  # type: ignore[no-untyped-call, no-any-return]
+def _compiled(x: Tensor, gamma: Tensor | None, beta: Tensor | None, over: _Over) -> tuple[Tensor, ...]:
+    return _Compiled.apply(x, gamma, beta, tuple(over))  # type: ignore[no-untyped-call, no-any-return]
 
 
 def _leaf(module: nn.Module, x: Any) -> Any:
@@ -248,22 +273,25 @@ class _Twin(nn.modules.batchnorm._NormBase):
         if counted is not None and x.numel() == 0:
             counted.add_(1)  # an empty batch counts, as in torch, but says nothing
         if not tracked or mean is None or var is None:
-            return _normalize(x, gamma, beta, axes, self.eps)
+            return _normalize(x, gamma, beta, _Over(axes, self.eps))
         count = math.prod([x.shape[i] for i in axes])
 
         def track(new_mean: Tensor, new_var: Tensor) -> None:
             with torch.no_grad():
                 if counted is not None:
                     counted.add_(1)
-                for running, new in ((mean, new_mean), (var, new_var * (count / (count - 1)))):
+                for running, new, factor in ((mean, new_mean, 1.0), (var, new_var, count / (count - 1))):
+                    value = new.flatten() if new.numel() == self.num_features else new.flatten(0, 1).view(
+                        -1, self.num_features).mean(0)
                     weight: Any = self.momentum
                     if weight is None:
                         assert counted is not None, "momentum=None needs num_batches_tracked"
                         weight = 1 / counted.to(new.dtype)
-                    value = new.reshape(-1, self.num_features).mean(0)  # of the instances, if there are several
-                    running.mul_(1 - weight).add_(weight * value)
+                        running.mul_(1 - weight).add_(weight * factor * value)
+                    else:
+                        running.mul_(1 - weight).add_(value, alpha=weight * factor)
 
-        return _normalize(x, gamma, beta, axes, self.eps, track)
+        return _normalize(x, gamma, beta, _Over(axes, self.eps), track)
 
 
 class BatchNorm(_Twin, nn.modules.batchnorm._BatchNorm):
@@ -336,7 +364,7 @@ class LayerNorm(nn.LayerNorm):
         axes = tuple(range(input.dim() - trailing, input.dim()))
         one = (*[1] * (input.dim() - trailing), *self.normalized_shape)
         gamma, beta = (None if p is None else p.view(one) for p in (self.weight, self.bias))
-        return _normalize(input, gamma, beta, axes, self.eps)
+        return _normalize(input, gamma, beta, _Over(axes, self.eps, within=True))
 
 
 class GroupNorm(nn.GroupNorm):
@@ -366,4 +394,4 @@ class GroupNorm(nn.GroupNorm):
         grouped = input.reshape(n, self.num_groups, c // self.num_groups, math.prod(input.shape[2:]))
         one = (1, self.num_groups, c // self.num_groups, 1)
         gamma, beta = (None if p is None else p.view(one) for p in (self.weight, self.bias))
-        return _normalize(grouped, gamma, beta, (2, 3), self.eps).reshape(input.shape)
+        return _normalize(grouped, gamma, beta, _Over((2, 3), self.eps, within=True)).reshape(input.shape)
