@@ -106,6 +106,10 @@ grade: dev  ## grade A=name over grading/submitted, or FROM=export.zip; JOBS=2 D
 	SOURCES="$(SOURCES)" UNSANDBOXED="$(UNSANDBOXED)" $(BIN)/python -m grading grade "$(A)" --jobs $(or $(JOBS),2) \
 	--due "$(DUE)" $(if $(FROM),--from "$(FROM)") $(if $(SCHEDULER),--scheduler "$(SCHEDULER)")
 
+regrade: dev  ## the same after the tests of A changed: points given by hand are kept, the old gradebook is copied
+	SOURCES="$(SOURCES)" UNSANDBOXED="$(UNSANDBOXED)" $(BIN)/python -m grading regrade "$(A)" --jobs $(or $(JOBS),2) \
+	--due "$(DUE)" $(if $(FROM),--from "$(FROM)") $(if $(SCHEDULER),--scheduler "$(SCHEDULER)")
+
 student-book: env  ## the book without solutions, in _build/student/_build/html, made anew and searched for secrets
 	rm -rf _build/student
 	EDITION=student $(BIN)/jupyter-book build . -W -n --keep-going --path-output _build/student
@@ -123,7 +127,7 @@ fuzz: dev  ## notebooks of any shape against the grader, for ten minutes; FUZZ_S
 scale: dev  ## a large class: WHAT=class|again|cluster NUMBER=500; time, memory, what a second run and a lost worker cost
 	$(BIN)/python -m tests.grading.scale $(or $(WHAT),class) $(or $(NUMBER),200)
 
-.PHONY: assignments grade student-book student-site fuzz scale
+.PHONY: assignments grade regrade student-book student-site fuzz scale
 
 accuracy: env  ## errors of outputs and gradients against extended precision, beside torch
 	$(BIN)/python benchmarks/accuracy.py

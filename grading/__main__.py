@@ -23,12 +23,13 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="student notebooks of all assignments, checked and registered")
     build.add_argument("--publish", action="store_true", help="only write the student notebooks (seconds)")
-    grade = commands.add_parser("grade", help="grade a class")
-    grade.add_argument("name")
-    grade.add_argument("--jobs", type=int, default=2)
-    grade.add_argument("--from", dest="submitted", type=Path, help="a folder, or the zip or tar that an LMS exports")
-    grade.add_argument("--scheduler", default="", help="the address of a Dask scheduler, to grade on its workers")
-    grade.add_argument("--due", default="", help="2026-12-01, or '2026-12-01 18:00', or with a zone")
+    for word, what in (("grade", "grade a class"), ("regrade", "the same, after the tests of an assignment changed")):
+        grade = commands.add_parser(word, help=what)
+        grade.add_argument("name")
+        grade.add_argument("--jobs", type=int, default=2)
+        grade.add_argument("--from", dest="submitted", type=Path, help="a folder, zip or tar, as an LMS exports it")
+        grade.add_argument("--scheduler", default="", help="the address of a Dask scheduler, to grade on its workers")
+        grade.add_argument("--due", default="", help="2026-12-01, or '2026-12-01 18:00', or with a zone")
     leaks = commands.add_parser("leaks", help="look for secrets in what is published")
     leaks.add_argument("arguments", nargs=argparse.REMAINDER)
     return top
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> None:
         from grading import leaks
 
         return leaks.main(given.arguments)
-    if given.command == "grade":
+    if given.command in ("grade", "regrade"):
         sys.excepthook = _goodbye
     from grading.build import build
     from grading.course import GRADING, Course
@@ -50,11 +51,12 @@ def main(arguments: list[str]) -> None:
     from grading.source import SourceError
 
     course = Course.from_environment()
-    submitted = given.submitted.expanduser() if given.command == "grade" and given.submitted else GRADING / "submitted"
     try:
         if given.command == "build":
             return build(course, given.publish)
-        records = grade(course, given.name, submitted, given.jobs, given.due, given.scheduler)
+        submitted = given.submitted.expanduser() if given.submitted else GRADING / "submitted"
+        anew = given.command == "regrade"
+        records = grade(course, given.name, submitted, given.jobs, given.due, given.scheduler, anew)
     except (GradeError, NoSandboxError, SourceError) as error:
         sys.exit(f"{given.command}: {error}")
     flagged = sum(bool(record.all_flags) for record in records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from grading.course import PUBLISHED, SOURCES, Course
+from grading import gradebook
+from grading.course import PUBLISHED, SOURCES, Course, replace
 from grading.source import SourceError, fingerprint, maximum, read, secret_lines, student_version
 
 
@@ -80,12 +82,39 @@ def check(source: Path) -> str:
     )
 
 
+def points_before(course: Course, name: str) -> dict[str, list[float]]:
+    """The points that each question ever had, also in notebooks that were given out earlier."""
+    path = course.root / f"{name}.points.json"
+    found: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def _remember_points(course: Course, name: str, metas: list[Any]) -> None:
+    kept = points_before(course, name)
+    for meta in metas:
+        if meta["grade"] and meta["points"] not in kept.setdefault(meta["grade_id"], []):
+            kept[meta["grade_id"]].append(meta["points"])
+    course.root.mkdir(parents=True, exist_ok=True)
+    replace(course.root / f"{name}.points.json", json.dumps(kept))
+
+
 def register(course: Course, name: str) -> None:
     """Hand a source to nbgrader: its source/ and release/ folders and its gradebook."""
     source = course.source(name)
+    notebook = read(source)
+    metas = [cell.metadata["nbgrader"] for cell in notebook.cells if "nbgrader" in cell.metadata]
+    now = {(m["grade_id"], kind) for m in metas for kind in ("grade", "solution") if m[kind]}
+    before, submissions = gradebook.cells_of(course, name)
+    if submissions and before != now:
+        odd = ", ".join(sorted({cell for cell, _ in before ^ now}))
+        raise SourceError(
+            f"{name}: tests or answers were added, removed or renamed ({odd}) after {submissions} submissions were "
+            f"graded; make regrade A={name} FROM=... grades anew by the new ones and keeps the points given by hand"
+        )
+    _remember_points(course, name, metas)
     folder = course.root / "source" / name
     folder.mkdir(parents=True, exist_ok=True)
-    nbformat.write(read(source), folder / f"{name}.ipynb")
+    nbformat.write(notebook, folder / f"{name}.ipynb")
     result = course.nbgrader().generate_assignment(name, force=True, create=True)
     if not result["success"]:
         raise SourceError(f"nbgrader refuses {source.name}:\n{result.get('log', '')}{result.get('error', '')}")

@@ -134,13 +134,19 @@ def tasks(course: Course, found: hand_in.Collected, limit: datetime | None, empt
 
 
 def grade(
-    course: Course, name: str, submitted: Path, jobs: int = 2, due: str = "", scheduler: str = ""
+    course: Course, name: str, submitted: Path, jobs: int = 2, due: str = "", scheduler: str = "", anew: bool = False
 ) -> list[Record]:
-    """Grade what lies in submitted (a folder, a zip or a tar); return the record of every student in it."""
+    """Grade what lies in submitted (a folder, a zip or a tar); return the record of every student in it.
+
+    With anew, the assignment is registered again first, although its tests changed after submissions were graded.
+    """
     check(course, name, submitted)
     limit, sandbox = deadline(due), find_sandbox()
     found = collect(course, name, submitted, due)
     stamp = course.root / f"{name}.built"
+    if anew:
+        gradebook.set_aside(course, name)
+        stamp.unlink(missing_ok=True)
     if not stamp.exists() or stamp.read_text() != fingerprint(course.source(name)):
         build.register(course, name)
     empty = job_of(course, name, sandbox, Limits.from_environment())
@@ -176,6 +182,7 @@ def job_of(course: Course, name: str, sandbox: Sandbox, limits: Limits) -> run.J
     source = read(course.source(name))
     released = student_version(source)
     released.metadata["assignment"] = name
+    released.metadata["points_before"] = build.points_before(course, name)
     return run.Job(name, nbformat.writes(source), nbformat.writes(released), None, sandbox, limits)
 
 

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from grading.course import Course, replace
@@ -35,6 +36,8 @@ class Writer:
 
     def __init__(self, course: Course, name: str, book: Any) -> None:
         self.course, self.name, self.book = course, name, book
+        path = aside(course, name)
+        self.aside = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def forget(self) -> None:
         """Take back what was begun for a student when it cannot be finished."""
@@ -50,7 +53,10 @@ class Writer:
         """
         changed = self._changed(student, notebook)
         self.book.update_or_create_student(student, **({"last_name": name[:128]} if name else {}))
+        waiting = self.aside.get(student) if not self._known(student) else None
         submission = self.book.update_or_create_submission(self.name, student)
+        if waiting:
+            self._give_back(submission, waiting)
         found, order = {mark.question: mark for mark in marks}, {mark.question: i for i, mark in enumerate(marks)}
         kept, flags = [], []
         for grade in submission.notebooks[0].grades:
@@ -74,6 +80,24 @@ class Writer:
             points = points_of(grade.auto_score, grade.manual_score, grade.extra_credit or 0, grade.needs_manual_grade)
             kept.append(Mark(grade.name, points, float(grade.max_score), comments.get(grade.name, "")))
         return tuple(sorted(kept, key=lambda mark: order[mark.question])), flags
+
+    def _known(self, student: str) -> bool:
+        from nbgrader.api import MissingEntry
+
+        try:
+            return bool(self.book.find_submission(self.name, student))
+        except MissingEntry:
+            return False
+
+    def _give_back(self, submission: Any, given: dict[str, dict[str, Any]]) -> None:
+        """Put what was given by hand into a submission that is new in the gradebook; see set_aside."""
+        for grade in submission.notebooks[0].grades:
+            if old := given.get(grade.name):
+                grade.manual_score, grade.extra_credit = old["points"], old["extra"]
+                grade.needs_manual_grade = old["unread"] or old["maximum"] != grade.max_score
+        for comment in submission.notebooks[0].comments:
+            if (old := given.get(comment.name)) and old["comment"]:
+                comment.manual_comment = old["comment"]
 
     def _changed(self, student: str, notebook: str) -> set[str]:
         """The questions whose answer is not the one of the copy that was graded before; none if there is no copy."""
@@ -113,6 +137,61 @@ def points_of(auto: float | None, manual: float | None, extra: float, unread: bo
     """The points that count; None for an answer that nobody has read, or not in the form that it has now."""
     given = auto if manual is None else manual
     return None if unread or given is None else float(given + extra)
+
+
+def aside(course: Course, name: str) -> Path:
+    """Where points given by hand are kept while an assignment is registered anew."""
+    return course.root / f"{name}.by-hand.json"
+
+
+def set_aside(course: Course, name: str) -> None:
+    """Take an assignment out of the gradebook; points and comments that were given by hand wait in a file for put.
+
+    A copy of the whole gradebook stays beside it. What the file held before stays in it, if it is not given anew.
+    """
+    database, path = course.root / "gradebook.db", aside(course, name)
+    if not database.exists():
+        return
+    number = 1
+    while (copy := course.root / f"gradebook.before-regrade-{number}.db").exists():
+        number += 1
+    with contextlib.closing(sqlite3.connect(database)) as now, contextlib.closing(sqlite3.connect(copy)) as then:
+        now.backup(then)
+    kept: dict[str, dict[str, dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    with writer(course, name) as book:
+        if not any(assignment.name == name for assignment in book.book.assignments):
+            return
+        for submission in book.book.assignment_submissions(name):
+            given = kept.setdefault(submission.student.id, {})
+            for notebook in submission.notebooks:
+                comments = {c.name: c.manual_comment or "" for c in notebook.comments}
+                for grade in notebook.grades:
+                    if grade.manual_score is not None or grade.extra_credit or comments.get(grade.name):
+                        given[grade.name] = {
+                            "points": grade.manual_score,
+                            "extra": grade.extra_credit,
+                            "unread": bool(grade.needs_manual_grade),
+                            "maximum": grade.max_score,
+                            "comment": comments.get(grade.name, ""),
+                        }
+        replace(path, json.dumps({student: given for student, given in kept.items() if given}, indent=1))
+        book.book.remove_assignment(name)
+
+
+def cells_of(course: Course, name: str) -> tuple[set[tuple[str, str]], int]:
+    """The cells of an assignment as the gradebook has them, by name and kind, and how many submissions it has."""
+    if not (course.root / "gradebook.db").exists():
+        return set(), 0
+    with writer(course, name) as book:
+        found = [assignment for assignment in book.book.assignments if assignment.name == name]
+        cells = {
+            (cell.name, kind)
+            for assignment in found
+            for notebook in assignment.notebooks
+            for kind, those in (("grade", notebook.grade_cells), ("solution", notebook.solution_cells))
+            for cell in those
+        }
+        return cells, sum(assignment.num_submissions for assignment in found)
 
 
 @contextlib.contextmanager

@@ -220,7 +220,8 @@ def repair(released: NotebookNode, handed_in: NotebookNode) -> tuple[NotebookNod
             if role == "keep":
                 cell.outputs = _kept_outputs(theirs.outputs)
             if tags and _tags(theirs):
-                if _tags(theirs).get("points") != tags.get("points"):
+                once = released.metadata.get("points_before", {}).get(name, [])
+                if _tags(theirs).get("points") not in (tags.get("points"), *once):
                     flag("points edited", name)
                 if any(_tags(theirs).get(k) != tags.get(k) for k in ("grade", "solution", "locked", "task")):
                     flag("metadata edited", name)
@@ -236,6 +237,7 @@ def repair(released: NotebookNode, handed_in: NotebookNode) -> tuple[NotebookNod
         cells.append(cell)
         add_extras(i)
     mended = nbformat.v4.new_notebook(cells=cells, metadata=json.loads(json.dumps(released.metadata)))
+    mended.metadata.pop("points_before", None)
     return mended, flags, own_ids
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
 
 import jinja2
@@ -35,9 +37,33 @@ def flags_of(record: Record, shared: dict[str, list[str]]) -> tuple[Flag, ...]:
     return record.all_flags + ((Flag("cells in common", ", ".join(others[:3])),) if others else ())
 
 
+OF_A_VERSION = (
+    "points edited",
+    "metadata edited",
+    "test edited",
+    "test missing",
+    "given cell edited",
+    "given cell missing",
+)
+
+
+def of_another_version(records: Iterable[Record]) -> set[Flag]:
+    """What more than half of a class seems to have changed: the instructor changed it after giving the notebook out."""
+    records = list(records)
+    count = Counter(flag for record in records for flag in set(record.flags) if flag.kind in OF_A_VERSION)
+    return {flag for flag, number in count.items() if number > max(2, len(records) / 2)}
+
+
+def without(records: list[Record], flags: set[Flag]) -> list[Record]:
+    """The records without these flags."""
+    return [replace_fields(r, flags=tuple(flag for flag in r.flags if flag not in flags)) for r in records]
+
+
 def write_results(results: Path, name: str, records: list[Record], absent: Sequence[Record] = ()) -> None:
     """Write grades.csv, distribution.svg and summary.html; absent are those who are known but not in this export."""
     results.mkdir(parents=True, exist_ok=True)
+    changed = of_another_version(records)
+    records = without(records, changed)
     shared = shared_cells(records)
     replace(results / "grades.csv", table(name, records, shared))
     graded = [r for r in records if r.marks]
@@ -45,7 +71,7 @@ def write_results(results: Path, name: str, records: list[Record], absent: Seque
     most = sum(mark.maximum for mark in graded[0].marks) if graded else 0
     unread = sum(mark.points is None for r in graded for mark in r.marks)
     replace(results / "distribution.svg", distribution(totals, most, unread))
-    replace(results / "summary.html", summary(name, records, shared, absent))
+    replace(results / "summary.html", summary(name, records, shared, absent, changed))
 
 
 def cell(text: str) -> str:
@@ -132,7 +158,13 @@ def questions(records: list[Record]) -> list[Question]:
     return [Question(name, own[-1].maximum, tuple(mark.points for mark in own)) for name, own in marks.items()]
 
 
-def summary(name: str, records: list[Record], shared: dict[str, list[str]], absent: Sequence[Record] = ()) -> str:
+def summary(
+    name: str,
+    records: list[Record],
+    shared: dict[str, list[str]],
+    absent: Sequence[Record] = (),
+    changed: Iterable[Flag] = (),
+) -> str:
     """The page for the instructor: distribution, questions, and whom to look at."""
     graded = [record for record in records if record.marks]
     ordered = sorted(record.points for record in graded)
@@ -153,6 +185,7 @@ def summary(name: str, records: list[Record], shared: dict[str, list[str]], abse
     return page.render(
         name=name,
         facts=facts,
+        changed=sorted(map(str, changed)),
         absent=[record.shown for record in absent],
         unread=sum(question.unread for question in asked),
         questions=asked,

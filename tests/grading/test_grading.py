@@ -21,7 +21,8 @@ import pytest
 
 from grading.course import GRADING, PUBLISHED, SOURCES, Course
 from grading.grade import GradeError, grade
-from grading.source import read, secret_lines
+from grading.records import Flag
+from grading.source import SourceError, read, secret_lines
 from tests.grading import submissions as class_
 
 pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: no sandbox to test")
@@ -441,6 +442,60 @@ def test_a_wrong_deadline_gives_a_sentence(tmp_path, due, settings):
     (tmp_path / "submitted" / "ada").mkdir(parents=True)
     with pytest.raises(GradeError, match="DUE is a date such as 2026-12-01"):
         grade(course(tmp_path), NAME, tmp_path / "submitted", due=due)
+
+
+def test_changed_tests_give_a_sentence_and_regrade_goes_on(tmp_path, settings, capsys):
+    """Points given by hand survive; a question that is worth something else, or whose answer changed, is read again."""
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    source = sources / f"{NAME}.md"
+    source.write_text(class_.SOURCE.read_text())
+    for student in ("ada", "emmy", "eve"):
+        target = tmp_path / "submitted" / student / NAME
+        target.mkdir(parents=True)
+        nbformat.write(class_.solved(), target / f"{NAME}.ipynb")
+    here = Course(tmp_path / "root", tmp_path / "results", sources)
+
+    def run(**more):
+        return {r.student: r for r in grade(here, NAME, tmp_path / "submitted", 2, **more)}
+
+    run()
+    with here.gradebook() as book:
+        for student, points in (("ada", 2.5), ("emmy", 1)):
+            mark = book.find_grade("one-image", NAME, NAME, student)
+            mark.manual_score, mark.needs_manual_grade = points, False
+        book.find_comment("one-image", NAME, NAME, "ada").manual_comment = "Say why."
+        book.db.commit()
+    assert (run()["ada"].points, run()["eve"].points) == (19.5, 17)
+    # the points of a test: nobody is accused
+    check = ":test: moments-check\n:points: "
+    source.write_text(source.read_text().replace(f"{check}2", f"{check}4"))
+    records = run()
+    assert (records["ada"].points, records["eve"].points) == (21.5, 19)
+    assert all("edited" not in str(flag) for record in records.values() for flag in record.all_flags)
+    # a test is renamed, and one is added
+    text = source.read_text().replace(":test: moments-check", ":test: moments-first")
+    added = ":test: one-more\n:points: 1\nassert moments(np.ones((2, 2)), 0)[0].shape == (1, 2)"
+    source.write_text(f"{text.rstrip()}\n\n```{{code-cell}} ipython3\n{added}\n```\n")
+    odd = r"renamed \(moments-check, moments-first, one-more\) after 3 submissions .*make regrade"
+    with pytest.raises(SourceError, match=odd):
+        run()
+    assert table_of(tmp_path)[0]["total"] == "21.5"
+    before = (tmp_path / "root" / "gradebook.db").read_bytes()
+    records = run(anew=True)
+    assert (records["ada"].points, records["emmy"].points, records["eve"].points) == (22.5, 21, 20)
+    assert len(records["ada"].marks) == 8
+    assert "Say why." in (tmp_path / "results" / NAME / "feedback" / "ada.html").read_text()
+    assert len((tmp_path / "root" / "gradebook.before-regrade-1.db").read_bytes()) == len(before)
+    assert {row["flag"] for row in table_of(tmp_path)} == {"", "to be read"}
+    page = (tmp_path / "results" / NAME / "summary.html").read_text()
+    assert "so nobody is flagged for it: points edited: moments-first; test missing: one-more." in page
+    assert run() == records
+    # the written answer is worth more now: what was given for it waits
+    source.write_text(source.read_text().replace('"one-image", "points": 3', '"one-image", "points": 5'))
+    records = run(anew=True)
+    assert (records["ada"].points, records["eve"].points) == (20, 20)
+    assert Flag("changed since it was read", "one-image (2.5 points then)") in records["ada"].flags
 
 
 def test_without_bubblewrap_nothing_is_graded(tmp_path):
