@@ -54,8 +54,8 @@ def python_for_browser(wheel):
 
     Made again only when the pins or the package have changed.
     """
-    recipe = ROOT / "tools" / "pyodide_dist.py"
-    folder = CACHE / f"pyodide-{digest([recipe, wheel, ROOT / 'requirements.txt'])}"
+    recipe, *parts = (ROOT / "tools" / name for name in ("pyodide_dist.py", "bytecode.py", "bytecode.mjs"))
+    folder = CACHE / f"pyodide-{digest([recipe, *parts, wheel, ROOT / 'requirements.txt'])}"
     sums = folder.with_suffix(".json")
     if not (folder.exists() and sums.exists()):
         shutil.rmtree(CACHE, ignore_errors=True)

@@ -2,13 +2,14 @@
 
 It relies on a few things that Sphinx, MyST and the theme keep to themselves; the pins hold them still:
 app.events.listeners, app.registry.css_files and app.builder.templates.render (theme), env.temp_data (notebooks),
-html_visit_displaymath of myst_parser (formulas), NbMetadataCollector of myst_nb (ledger), the metadata that
+html_visit_displaymath of myst_parser (formulas), NbMetadataCollector of myst_nb (ledger), its reader of
+notebooks (runner), the metadata that
 jupyter-cache hashes (code_key).
 """
 
 import os
 
-from normext import code_key, dials, editions, formulas, ledger, live, notebooks, page_meta, theme, vendor
+from normext import code_key, dials, editions, formulas, ledger, live, notebooks, page_meta, runner, theme, vendor
 
 # (event, what is done, priority among all who listen to the event; Sphinx's own default is 500)
 HOOKS = (
@@ -16,6 +17,7 @@ HOOKS = (
     ("config-inited", code_key.set_paths, 500),
     ("config-inited", lambda app, config: config.nb_ipywidgets_js.clear(), 500),  # dials need no widget manager
     ("config-inited", vendor.serve, 500),
+    ("config-inited", runner.serve, 500),
     ("config-inited", live.find_site, 500),
     ("config-inited", theme.choose, 500),
     ("config-inited", page_meta.look, 500),
@@ -31,10 +33,12 @@ HOOKS = (
     ("env-merge-info", ledger.merge, 500),
     ("env-updated", ledger.rewrite, 500),
     # writing
+    ("doctree-resolved", runner.mark, 500),
     ("html-page-context", notebooks.offer_download, 400),
     ("html-page-context", page_meta.tags, 500),
     ("html-page-context", editions.link_live, 500),
     ("html-page-context", live.add_buttons, 600),
+    ("html-page-context", runner.add_script, 600),
     ("html-page-context", dials.move_pictures, 950),
     ("html-collect-pages", page_meta.more_pages, 500),
     # afterwards
@@ -47,7 +51,7 @@ HOOKS = (
     ("build-finished", editions.finish, 900),
 )
 SCRIPTS = ("normcore.js", "dials.js", "theme.js")
-STYLES = {"normcore.css": 500, "dials.css": 500, "ledger.css": 500, "theme.css": 900}
+STYLES = {"normcore.css": 500, "dials.css": 500, "runner.css": 500, "ledger.css": 500, "theme.css": 900}
 
 
 def setup(app):

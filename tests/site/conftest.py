@@ -79,10 +79,11 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class StrictHandler(Handler):
-    """As the strictest host would serve the site."""
+    """As the strictest host would serve the site: what Python in a page needs is 'wasm-unsafe-eval' and its worker."""
 
     policy = (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "font-src 'self' data:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'self'; "
         "frame-ancestors 'none'; object-src 'none'"
     )

