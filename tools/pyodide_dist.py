@@ -2,9 +2,9 @@
 
 ``python tools/pyodide_dist.py OUT --wheel normcore.whl`` is for the notebooks: OUT gets Pyodide's core, its official
 wheels for ROOTS and what they need, EXTRA, the given wheels, and a lock file that names exactly these, so nothing can
-be looked up elsewhere.  ``python tools/pyodide_dist.py OUT --page`` is for the pages: PAGE_ROOTS without what no figure
-needs.  ``python tools/pyodide_dist.py OUT --book --cache PAGE`` adds to that folder, in another one, the book's own
-packages as ``book.zip`` and their data.
+be looked up elsewhere.  ``python tools/pyodide_dist.py OUT --page`` is for the pages: PAGE_ROOTS and what they need.
+``python tools/pyodide_dist.py OUT --book --cache PAGE`` adds to that folder, in another one, the book's own packages as
+``book.zip`` and their data.
 
 One hash below vouches for everything official: it is that of the npm package ``pyodide``, whose lock file holds the
 SHA-256 of every other file of the release.  The wheels come one by one from FILES, else from the release archive
@@ -50,13 +50,18 @@ ROOTS = ["micropip", "ipython", "jedi", "numpy", "matplotlib"]  # in the officia
 EXTRA = ["comm", "ipywidgets", "tqdm"]  # pure Python, from PyPI, with the versions and hashes of requirements.txt
 FRONT_ENDS = {"widgetsnbextension", "jupyterlab-widgets"}  # of ipywidgets: JupyterLite serves these itself
 PAGE_ROOTS = ["numpy", "matplotlib"]
-PAGE_NEEDS_NOT = {"fonttools", "pytz"}  # of matplotlib, which uses them for fonts in PDFs and for zones of time
-PAGE_DROPS = "|".join([  # and of all packages: what no cell can use in a page, or only with what is not there
-    r"mpl-data/(fonts/(afm|pdfcorefonts)|sample_data|images)|DejaVu(Serif|SansMono-)",
-    r"backend_(wx|gtk|qt|tk|webagg|nbagg|macosx)|_tkagg|^numpy/f2py/|\.pyi$",
-    r"^(_pyrepl|curses|ensurepip|idlelib|multiprocessing|pydoc_data|tkinter|turtledemo|venv|wsgiref|xmlrpc)/",
-    r"^(doctest|ftplib|imaplib|mailbox|pdb|pickletools|poplib|pydoc|smtplib|socketserver|turtle|unittest/mock)\.py$",
+NEEDS_NOT = {"fonttools", "pytz"}  # of matplotlib, which uses them for fonts in PDFs and for zones of time
+DROPS = "|".join([  # what nobody can use in a browser, or only with what is not there
+    r"mpl-data/(fonts/(afm|pdfcorefonts)|sample_data|images)|backend_(wx|gtk|qt|tk|macosx)|_tkagg",
+    r"^numpy/f2py/|third_party/django-stubs/|^numpy/.*\.pyi$|^matplotlib/.*\.pyi$",
+    r"^(curses|ensurepip|idlelib|pydoc_data|tkinter|turtledemo|venv|wsgiref|xmlrpc)/",
+    r"^(ftplib|imaplib|mailbox|poplib|smtplib|turtle)\.py$",
     r"^_py(datetime|decimal|io)\.py$",  # written in C as well
+])  # fmt: skip
+PAGE_DROPS = "|".join([  # and what no cell needs in a page
+    DROPS,
+    r"DejaVu(Serif|SansMono-)|backend_(webagg|nbagg)|\.pyi$|^(_pyrepl|multiprocessing)/",
+    r"^(doctest|pdb|pickletools|pydoc|socketserver|unittest/mock)\.py$",
     r"^encodings/(?!__init__|aliases|ascii|charmap|cp437|cp1252|idna|iso8859_1\.|latin_1|punycode|raw_unicode|u|mbcs)",
     r"^tqdm/(contrib|dask|keras|rich|tk)\b",
 ])  # fmt: skip
@@ -99,11 +104,10 @@ def assemble(options):
     part = fresh(options.out.with_suffix(".part"))  # OUT is complete or not there
     lock = core(part, options.cache)
     lock["packages"] = closure(lock["packages"], PAGE_ROOTS if options.page else ROOTS)
-    if options.page:
-        for name in PAGE_NEEDS_NOT:
-            del lock["packages"][name]
-        for one in lock["packages"].values():
-            one["depends"] = [name for name in one["depends"] if name not in PAGE_NEEDS_NOT]
+    for name in NEEDS_NOT:
+        del lock["packages"][name]
+    for one in lock["packages"].values():
+        one["depends"] = [name for name in one["depends"] if name not in NEEDS_NOT]
     official(part, lock["packages"], options.cache, options.archive)
     if options.page:
         book(part)
@@ -357,7 +361,7 @@ def compiled(part, lock, page):
             "target": str(new / name),
             "place": place,
             "keep_sources": bool(re.match("book|normcore", name)),  # for ?? and tracebacks
-            "drop": PAGE_DROPS if page else None,
+            "drop": PAGE_DROPS if page else DROPS,
         }
         for name, place in places.items()
     ]
