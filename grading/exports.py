@@ -29,6 +29,7 @@ import stat
 import tarfile
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -234,7 +235,7 @@ def _in_tar(source: Path) -> Iterator[Member]:
 
 # -- whose they are ------------------------------------------------------------------------------------------------
 
-MOODLE = re.compile(r"(?P<name>.+?)(?:_(?P<id>\d+))?_assignsubmission_(?P<kind>[a-z]+)(?:_(?P<file>.*))?", re.DOTALL)
+MOODLE = re.compile(r"(?P<name>.*?)(?:_(?P<id>\d+))?_assignsubmission_(?P<kind>[a-z]+)(?:_(?P<file>.*))?", re.DOTALL)
 CANVAS = (
     re.compile(r"(?P<late>LATE_)?(?P<id>anon_[^\W_]+)_(?P<rest>.+)", re.DOTALL),
     re.compile(r"(?P<name>.*?)_(?P<late>LATE_)?(?P<id>\d+)_(?P<rest>\d+_.+|(?:text|link)\.html)", re.DOTALL),
@@ -245,6 +246,7 @@ BLACKBOARD = re.compile(
 DATE = r"(?=[^-]*\b\d{4}\b)[^-]{6,30}\d{3,4}(?: ?[AP]M)?"  # Oct 10, 2025 1022 AM
 BRIGHTSPACE = re.compile(rf"(?P<id>\d+)-\d+ - (?P<name>.+?) - (?P<time>{DATE})(?: - (?P<file>.+))?", re.DOTALL)
 BRIGHTSPACE_PLAIN = re.compile(r"(?P<id>\d+)-\d+ - (?P<name>.+)", re.DOTALL)
+METADATA = ("submission_metadata.yml",)
 SUBMISSION = re.compile(r"submission_\d+")
 NOTE_OF_ATTEMPT = "the note of the attempt"
 NOTE = re.compile(r"^Name: (?P<name>.*) \((?P<id>[^()]+)\)\s*$", re.MULTILINE)
@@ -278,9 +280,16 @@ def without_wrappers(found: list[Member], name: str) -> list[Member]:
         inside = [m for m in found if len(m.path) > 1]
         around = {m.path[0] for m in inside}
         loose = [m.path[0] for m in found if len(m.path) == 1]
-        if len(around) != 1 or any(looks_like_a_notebook(f) or _is_systems(SYSTEM_FILES, f) for f in loose):
+        if len(around) > 1 and all(
+            _is_systems(SYSTEM_FOLDERS if m.path[2:] else SYSTEM_FILES, m.path[1]) for m in inside
+        ):
+            around = {""}  # several exports in one folder, and nothing else
+        elif len(around) != 1:
             return found
-        if not _is_wrapper(around.pop(), [m.path[1:] for m in inside], name):
+        if any(looks_like_a_notebook(f) or _is_systems(SYSTEM_FILES, f) for f in loose):
+            return found
+        folder = around.pop()
+        if folder and not _is_wrapper(folder, [m.path[1:] for m in inside], name):
             return found
         found = [Member(m.path[1:], m.read) if len(m.path) > 1 else m for m in found]
 
@@ -300,6 +309,8 @@ def _is_wrapper(folder: str, inside: list[tuple[str, ...]], name: str) -> bool:
         return len(notebooks) > 1 and f"{name}.ipynb" not in notebooks
     if any(len(path) == 2 and path[0] == name for path in inside):  # nbgrader's: STUDENT/ASSIGNMENT/FILE
         return False
+    if folders == {name}:  # ASSIGNMENT/STUDENT/FILE, or a folder of a student's own
+        return len({path[1] for path in inside if path[0] == name and len(path) > 2}) > 1
     return len(folders) > 1 or any(len(path) == 3 and path[1] == name for path in inside)
 
 
@@ -311,11 +322,16 @@ def owners(found: list[Member], name: str, others: frozenset[str] = frozenset())
     """Say whose each file is; name is the assignment, others are the course's other ones."""
     found = without_wrappers(found, name)
     submitters = _gradescope(found)
+    if submitters:
+        found = [member for member in found if member.path != METADATA]
     notes = _blackboard_notes(found)
+    numbered = Counter(_number(member.path[0]) for member in found if len(member.path) == 1)
     result = Found()
     plain: list[Member] = []
     for member in found:
         owned = _owner(member, submitters, notes)
+        if owned and owned[0].system == "Canvas" and owned[0].order and numbered[owned[0].order] > 1:
+            owned = []  # Canvas gives every file a number of its own: this is lab_3_2026_ADA.ipynb of somebody's making
         result.files += [(owner, member) for owner in owned]
         if not owned:
             plain.append(member)
@@ -343,10 +359,17 @@ def _owner(
         who, shown = notes.get(f"{m['who']}_attempt_{m['time']}", (m["who"].rpartition("_")[2], ""))
         return [Owner("Blackboard", who, shown, m["file"] or NOTE_OF_ATTEMPT, time=m["time"])]
     if m := CANVAS[0].fullmatch(first) or CANVAS[1].fullmatch(first):
-        order, _, file = m["rest"].partition("_") if m["rest"][0].isdigit() else ("0", "", m["rest"])
-        shown = m.groupdict().get("name") or ""
-        return [Owner("Canvas", m["id"], shown, file, order=int(order[:18]), late=bool(m["late"]))]
+        order, shown = _number(first), m.groupdict().get("name") or ""
+        file = m["rest"].partition("_")[2] if order else m["rest"]
+        return [Owner("Canvas", m["id"], shown, file, order=order, late=bool(m["late"]))]
     return []
+
+
+def _number(file: str) -> int:
+    """The number that Canvas would have given a file of this name, or 0."""
+    m = CANVAS[0].fullmatch(file) or CANVAS[1].fullmatch(file)
+    digits = m["rest"].partition("_")[0] if m else ""
+    return int(digits[:18]) if digits.isdecimal() else 0
 
 
 def _submitters(folder: str, file: str, people: list[dict[str, str]], time: str) -> list[Owner]:
@@ -365,7 +388,7 @@ def _gradescope(found: list[Member]) -> dict[str, tuple[list[dict[str, str]], st
     import yaml
 
     for member in found:
-        if member.path == ("submission_metadata.yml",):
+        if member.path == METADATA:
             try:
                 # every value stays a text: ids may begin with zeros
                 tree = yaml.load(member.read().decode(errors="replace"), Loader=yaml.CBaseLoader)

@@ -96,11 +96,13 @@ def keys(people: Sequence[tuple[str, str, str]]) -> list[str]:
     for key in first:
         count[key.casefold()] = count.get(key.casefold(), 0) + 1
     made: list[str] = []
+    taken = {folded for folded, number in count.items() if number == 1}  # nobody else may get such a one
     for key, who in zip(first, people, strict=True):
         if count[key.casefold()] > 1:
             key = f"{key}-{digest(repr(who))}"
-        while key.casefold() in (other.casefold() for other in made):  # somebody is called like another's key
-            key = f"{key}-{digest(key)}"
+            while key.casefold() in taken:  # somebody is called like that
+                key = f"{key}-{digest(key)}"
+            taken.add(key.casefold())
         made.append(key)
     return made
 
@@ -124,6 +126,10 @@ def collect(submitted: Path, name: str, zone: tzinfo | None = None, others: froz
             entry.when = _stamp(stamp, entry.flags)
         made.append(entry)
     _collisions(made)
+    named = sum(bool(entry.system) for entry in made)
+    for entry in made if 2 * named > len(made) else ():
+        if not entry.system:  # a folder of the instructor's, perhaps
+            entry.flags.append(Flag("not named as the others", entry.id))
     return Collected(made, ["/".join(path) for path in found.unknown], found.other)
 
 

@@ -200,7 +200,7 @@ submission_12:
             "201": ("Pair Two", ["forward-pass.ipynb"]),
             "submission_13": ("", ["forward-pass.ipynb"]),
         },
-        ["submission_metadata.yml"],
+        [],
     ),
     "Google Classroom": (
         {
@@ -266,6 +266,33 @@ submission_12:
             }.items()
         },
         ["readme.txt"],
+    ),
+    "several exports of Moodle's in one folder": (
+        {
+            "Group A/Ada_1_assignsubmission_file/forward-pass.ipynb": SOLVED,
+            "Group B/Bo_2_assignsubmission_file/forward-pass.ipynb": SOLVED,
+            "Group B/Cy_3_assignsubmission_file_forward-pass.ipynb": SOLVED,
+        },
+        {k: (name, ["forward-pass.ipynb"]) for k, name in (("1", "Ada"), ("2", "Bo"), ("3", "Cy"))},
+        [],
+    ),
+    "a student's folder looks like an export of Moodle's": (
+        {
+            "ada/forward-pass.ipynb": SOLVED,
+            "eve/ada_1_assignsubmission_file/forward-pass.ipynb": UNTOUCHED,
+        },
+        {"ada": ("ada", ["forward-pass.ipynb"]), "eve": ("eve", ["ada_1_assignsubmission_file/forward-pass.ipynb"])},
+        [],
+    ),
+    "the assignment, then the students": (
+        {"submitted/forward-pass/ada/x.ipynb": SOLVED, "submitted/forward-pass/bo/x.ipynb": SOLVED},
+        {"ada": ("ada", ["x.ipynb"]), "bo": ("bo", ["x.ipynb"])},
+        [],
+    ),
+    "files that only look like Canvas's": (
+        {"lab_03_2026_ada.ipynb": SOLVED, "lab_03_2026_bo.ipynb": SOLVED},
+        {f"lab_03_2026_{who}.ipynb": (f"lab_03_2026_{who}", [f"lab_03_2026_{who}.ipynb"]) for who in ("ada", "bo")},
+        [],
     ),
     "files in one folder": (
         {"class/ada.ipynb": SOLVED, "class/emmy.ipynb": SOLVED},
@@ -349,6 +376,13 @@ def test_who_shares_an_id_or_a_name_is_flagged_and_kept_apart(tmp_path):
     assert (ada.id, eve.id) == ("7", "7") and ada.student != eve.student
     assert ada.flags == [Flag("same id", f"as {eve.student}")] and eve.flags == [Flag("same id", f"as {ada.student}")]
     assert by_name["Honest"][0].flags == []
+
+
+def test_who_is_not_named_as_the_others_is_flagged(tmp_path):
+    files = {f"S{k}_{k}_assignsubmission_file/x.ipynb": SOLVED for k in range(3)}
+    found = collected(tmp_path, {**files, "solutions/x.ipynb": SOLVED, "rubric/rubric.pdf": b""})
+    assert [str(flag) for flag in found["solutions"].flags] == ["not named as the others: solutions"]
+    assert found.unknown == ["rubric/rubric.pdf"] and len(found) == 4 and found["1"].flags == []
 
 
 def test_a_zip_that_does_not_say_it_is_utf8(tmp_path):
