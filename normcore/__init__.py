@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import functional, grouped, layers, statistics
+from . import engine, formulas, functional, grouped, layers, statistics
 from .functional import (
     Cache,
     batch_norm,
@@ -12,7 +12,14 @@ from .functional import (
     instance_norm_backward,
     moments,
 )
-from .grouped import group_norm, group_norm_backward, layer_norm, layer_norm_backward
+from .grouped import (
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    rms_norm,
+    rms_norm_backward,
+)
 from .layers import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 
 __version__ = "1.0.0"
@@ -26,6 +33,8 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "batch_norm_inference",
+    "engine",
+    "formulas",
     "functional",
     "group_norm",
     "group_norm_backward",
@@ -36,5 +45,7 @@ __all__ = [
     "layer_norm_backward",
     "layers",
     "moments",
+    "rms_norm",
+    "rms_norm_backward",
     "statistics",
 ]

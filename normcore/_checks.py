@@ -114,6 +114,14 @@ def gradient(dy: Any, x: Array) -> None:
         raise ValueError(f"dy has shape {dy.shape}, wanted {x.shape}, the shape of the forward pass's x")
 
 
+def made_by(norm: str, *wanted: str) -> None:
+    """Raise unless the cache is from the forward pass of one of these norms."""
+    if norm not in wanted:
+        raise ValueError(
+            f"the cache is from {norm}_norm, wanted one from {'_norm or '.join(wanted)}_norm: use {norm}_norm_backward"
+        )
+
+
 def variance(name: str, var: Array) -> None:
     """Raise if a variance is negative."""
     if (var < 0).any():
@@ -174,7 +182,7 @@ def ends(x: Any, normalized_shape: Shape) -> None:
     if tuple(x.shape)[-len(normalized_shape):] != normalized_shape:
         raise ValueError(
             f"x has shape {tuple(x.shape)}, wanted (..., {', '.join(map(str, normalized_shape))}): "
-            "make the layer with the sizes of x's last axes"
+            "give the sizes of x's last axes"
         )
 
 

@@ -1,13 +1,12 @@
-"""Batch and instance normalization: one formula, different averaged axes.  Each backward is under its forward.
+"""Batch and instance normalization: one formula, different averaged axes.
 
-Both see x as (N, C, L) and take one mean and variance for each "channel", over N and L.  Blocks of channels stay in the
-processor's cache while several NumPy calls pass over them; the result's own memory holds every intermediate.  Numbers
-per channel are float64, large arrays keep x's dtype (float16 is computed in float32).  NaN and inf spread as in torch.
+Both see x as (N, C, L) and take one mean and variance for each "channel", over N and L; what is computed then stands in
+`formulas`.  Statistics are float64; y and dx have x's dtype (float16 is computed in float32).  NaN and inf spread as in
+torch.  The variance of float64 values more than 1e154 apart is no float64: it is inf, and y is beta, as in torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
@@ -15,8 +14,7 @@ import numpy as np
 
 from . import _checks as check
 from ._checks import Array, Param, Shape
-
-BLOCK = 2 << 20  # bytes of x in a block
+from .formulas import gradients, gradients_with, normalize, normalize_with
 
 
 class Cache(NamedTuple):
@@ -29,79 +27,7 @@ class Cache(NamedTuple):
     beta: Param
     eps: float
     constant: bool = False  # were the statistics given, as in inference?
-
-
-def _sum(*factors: Array) -> Array:
-    """Sum per channel of an array or a product; float64 beyond short stretches, so rounding does not grow with size."""
-    n, channels, length = factors[0].shape
-    rows = all(a.strides[2] == a.itemsize for a in factors)
-    stretch = min(length, 256 if rows else 32)  # a contiguous row is summed in several lanes at once
-    if rest := length % stretch:
-        return _sum(*(a[..., :-rest] for a in factors)) + _sum(*(a[..., -rest:] for a in factors))
-    parts = [a.reshape(n, channels, -1, stretch) for a in factors]
-    blas = rows and len(parts) == 2 and stretch >= 128  # worth its call for long rows only
-    sums = np.vecdot(*parts) if blas else np.einsum(",".join(["ncki"] * len(parts)) + "->nck", *parts)
-    return np.asarray(sums.sum((0, 2), dtype=np.float64))
-
-
-def _col(v: Array, a: Array) -> Array:
-    """v per channel, ready to meet a; spelt out over short rows: then NumPy's loops run over whole samples."""
-    v = v.astype(a.dtype)[:, None]
-    return v if a.shape[0] == 1 or a.shape[2] >= 512 else np.repeat(v, a.shape[2], 1)
-
-
-def _blocks(kernel: Callable[..., np.bool], out: Array, *inputs: Array) -> None:
-    """Call kernel(channels, out, *inputs) for one block of channels after the other."""
-    step = max(1024 if out.strides[1] == out.itemsize else 1, BLOCK // max(1, out[:, :1].nbytes))
-    with np.errstate(all="ignore"):  # restores the buffer size, too
-        np.setbufsize(1024)  # with NumPy's 8192, vectors are copied to meet shorter rows: half the speed
-        for s in (slice(i, i + step) for i in range(0, out.shape[1] if out.size else 0, step)):
-            for dtype in (np.promote_types(out.dtype, np.float32), np.float64):  # again if float32 was too narrow
-                result, *rest = (a[:, s].astype(dtype, copy=False) for a in (out, *inputs))
-                good = kernel(s, result, *rest)
-                if dtype != out.dtype:
-                    out[:, s] = result
-                if good or dtype == np.float64:
-                    break
-
-
-def _view(x: Array, stats: Shape) -> Array:
-    """(N, C, ...) as (N, C, L), or as (1, N*C, L) for the statistics (N, C) of instances."""
-    if len(stats) == 2:
-        return x.reshape(1, prod(stats), prod(x.shape[2:]))
-    length = prod(x.shape[2:])  # if 1, the samples play the part of space: a transposed view
-    return x.reshape(x.shape[:2]).T[None] if length == 1 else x.reshape(*x.shape[:2], length)
-
-
-def _full(v: Param, default: float, size: int) -> Array:
-    """A parameter in float64, repeated for each instance; a missing one as the constant it stands for."""
-    return np.resize(default if v is None else v, size).astype(np.float64)
-
-
-def _like(v: Param, dv: Array) -> Param:
-    with np.errstate(all="ignore"):
-        return None if v is None else dv.reshape(-1, v.size).sum(0).astype(v.dtype)
-
-
-def _forward(x: Array, gamma: Param, beta: Param, eps: float, stats: Shape, *given: Array) -> tuple[Array, Cache]:
-    y, size, count = np.empty(x.shape, x.dtype.type), prod(stats), x.size // max(1, prod(stats))
-    mean, var = given or np.full((2, size), np.nan)
-    weight, bias = _full(gamma, 1, size), _full(beta, 0, size)
-
-    def kernel(s: slice, y: Array, x: Array) -> np.bool:
-        near = (mean[s] if given else np.einsum("ncl->c", x) / count).astype(x.dtype)
-        d = np.subtract(x, _col(near, x), out=y)  # exact for x near the mean, now rounded to x's dtype
-        rest = mean[s] - near if given else _sum(d) / count  # what rounding left in the mean
-        if not given:  # corrected two-pass variance: never E[x²] - E[x]², which cancels far from zero
-            mean[s] = np.where(np.isinf(near), near, near + rest)
-            var[s] = np.maximum(_sum(d, d) / count - rest**2, 0)
-        scale = weight[s] / np.sqrt(var[s] + eps)
-        d *= _col(scale, x)
-        d += _col(bias[s] - scale * rest, x)
-        return np.all((rest**2 <= var[s]) & (var[s] < np.inf) | bool(given))
-
-    _blocks(kernel, _view(y, stats), _view(x, stats))
-    return y, Cache(x, mean.reshape(stats), var.reshape(stats), gamma, beta, eps, bool(given))
+    norm: str = "batch"  # or instance, layer, group, rms: whose backward is to take it
 
 
 def batch_norm(x: Array, gamma: Param = None, beta: Param = None, eps: float = 1e-5) -> tuple[Array, Cache]:
@@ -116,7 +42,7 @@ def batch_norm(x: Array, gamma: Param = None, beta: Param = None, eps: float = 1
     """
     check.inputs(x, gamma, beta, eps)
     check.several(x, (0, *range(2, x.ndim)), "a channel in this batch", "use more samples, or inference")
-    return _forward(x, gamma, beta, eps, x.shape[1:2])
+    return with_statistics(x, gamma, beta, eps, x.shape[1:2])
 
 
 def batch_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
@@ -128,29 +54,14 @@ def batch_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
     >>> batch_norm_backward(dy=y**2, cache=cache)[0].round(2).tolist()
     [[0.61], [-1.22], [0.61]]
     """
-    x, mean, var, gamma, beta, eps, constant = cache
-    check.gradient(dy, x)
-    dx, count = np.empty(x.shape, x.dtype.type), x.size // max(1, mean.size)
-    m, weight, inv = mean.ravel(), _full(gamma, 1, mean.size), 1 / np.sqrt(_full(var, 1, mean.size) + eps)
-    dgamma, dbeta = np.zeros((2, mean.size))
-
-    def kernel(s: slice, dx: Array, x: Array, dy: Array) -> np.bool:
-        near = m[s].astype(x.dtype)
-        d = np.subtract(x, _col(near, x), out=dx)
-        dbeta[s] = _sum(dy)
-        dgamma[s] = inv[s] * (_sum(dy, d) - (m[s] - near) * dbeta[s])
-        if constant:
-            d[...] = dy
-        else:
-            slope = inv[s] * dgamma[s] / count
-            d *= _col(-slope, x)
-            d += dy
-            d += _col(slope * (m[s] - near) - dbeta[s] / count, x)
-        d *= _col(weight[s] * inv[s], x)
-        return np.all(np.isfinite(dgamma[s]))
-
-    _blocks(kernel, *(_view(a, mean.shape) for a in (dx, x, dy)))
-    return dx, _like(gamma, dgamma), _like(beta, dbeta)
+    check.gradient(dy, cache.x)
+    check.made_by(cache.norm, "batch", "instance")
+    size, dx = cache.mean.size, np.empty(cache.x.shape, cache.x.dtype.type)
+    mean, var, gamma = cache.mean.ravel(), repeated(cache.var.ravel(), 1, size), repeated(cache.gamma, 1, size)
+    formula = gradients_with if cache.constant else gradients
+    views = [as_rows(a, cache.mean.shape) for a in (dx, cache.x, dy)]
+    dgamma, dbeta = formula(*views, mean, 1 / np.sqrt(var + cache.eps), gamma) or np.zeros((2, size))
+    return dx, summed(dgamma, cache.gamma), summed(dbeta, cache.beta)
 
 
 def batch_norm_inference(
@@ -163,7 +74,10 @@ def batch_norm_inference(
     """
     check.inputs(x, gamma, beta, eps)
     check.statistics(x, mean, var)
-    return _forward(x, gamma, beta, eps, mean.shape, mean.astype(np.float64), var.astype(np.float64))[0]
+    y, size = np.empty(x.shape, x.dtype.type), len(mean)
+    numbers = [repeated(v, default, size) for v, default in ((mean, 0), (var, 1), (gamma, 1), (beta, 0))]
+    normalize_with(as_rows(y, mean.shape), as_rows(x, mean.shape), *numbers, eps)
+    return y
 
 
 def instance_norm(x: Array, gamma: Param = None, beta: Param = None, eps: float = 1e-5) -> tuple[Array, Cache]:
@@ -176,7 +90,7 @@ def instance_norm(x: Array, gamma: Param = None, beta: Param = None, eps: float 
     """
     check.inputs(x, gamma, beta, eps, least=3)
     check.several(x, range(2, x.ndim), "an instance", "normalize larger maps, or use batch norm")
-    return _forward(x, gamma, beta, eps, x.shape[:2])
+    return with_statistics(x, gamma, beta, eps, x.shape[:2])
 
 
 def instance_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
@@ -194,6 +108,36 @@ def moments(x: Array, axes: int | tuple[int, ...]) -> tuple[Array, Array]:
     over = np.lib.array_utils.normalize_axis_tuple(axes, x.ndim)
     shape = [1 if i in over else n for i, n in enumerate(x.shape)]
     rows = np.moveaxis(x, over, range(-len(over), 0)).reshape(1, prod(shape), x.size // max(1, prod(shape)))
-    cache = _forward(rows, None, None, 1, rows.shape[1:2])[1]
+    cache = with_statistics(rows, None, None, 1, rows.shape[1:2])[1]
     with np.errstate(over="ignore"):
         return cache.mean.reshape(shape).astype(x.dtype), cache.var.reshape(shape).astype(x.dtype)
+
+
+def with_statistics(x: Array, gamma: Param, beta: Param, eps: float, shape: Shape) -> tuple[Array, Cache]:
+    """Output and cache for statistics of this shape: (C,) for batch norm, (N, C) for instance norm."""
+    y, size = np.empty(x.shape, x.dtype.type), prod(shape)
+    found = normalize(as_rows(y, shape), as_rows(x, shape), repeated(gamma, 1, size), repeated(beta, 0, size), eps)
+    mean, var = found or np.full((2, size), np.nan)
+    norm = "batch" if len(shape) == 1 else "instance"
+    return y, Cache(x, mean.reshape(shape), var.reshape(shape), gamma, beta, eps, norm=norm)
+
+
+def as_rows(x: Array, shape: Shape) -> Array:
+    """(N, C, ...) as (N, C, L), or as (1, N*C, L) for statistics of shape (N, C)."""
+    if len(shape) == 2:
+        return x.reshape(1, prod(shape), prod(x.shape[2:]))
+    length = prod(x.shape[2:])  # if 1, the samples play the part of space: a transposed view
+    return x.reshape(x.shape[:2]).T[None] if length == 1 else x.reshape(*x.shape[:2], length)
+
+
+def repeated(v: Param, default: float, size: int) -> Array:
+    """A parameter in float64, repeated for each instance; a missing one as the constant it stands for."""
+    if v is None:
+        return np.full(size, default, np.float64)
+    return np.asarray(v if v.size == size else np.resize(v, size), np.float64)
+
+
+def summed(dv: Array, like: Param) -> Param:
+    """A parameter's gradient, summed over the instances that share it, with the parameter's shape and dtype."""
+    with np.errstate(all="ignore"):
+        return None if like is None else dv.reshape(-1, like.size).sum(0).reshape(like.shape).astype(like.dtype)

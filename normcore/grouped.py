@@ -1,36 +1,44 @@
-"""Layer norm and group norm: the same core; only the averaged axes differ.
+"""Layer norm, group norm and RMS norm: the same core; the averaged axes differ, and gamma and beta differ within them.
 
-Both normalize a reshaped view without gamma and beta, where every group is a "channel" of one batch, and then
-apply gamma and beta, which differ within the group.  Their `Cache` holds mean and var of shape (N, groups).
+Each sees x as (1, rows, length) with one mean for a row: a sample, a group of channels of a sample, or, with
+normalized_shape, whatever stands before x's last axes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 
 from . import _checks as check
-from ._checks import Array, Param
-from .functional import Cache, _forward, batch_norm_backward, batch_norm_inference
+from . import formulas
+from ._checks import Array, Param, Shape
+from .functional import Cache, summed
+
+Size = int | Sequence[int] | None
 
 
 def layer_norm(
-    x: Array, gamma: Param = None, beta: Param = None, eps: float = 1e-5
+    x: Array, gamma: Param = None, beta: Param = None, eps: float = 1e-5, normalized_shape: Size = None
 ) -> tuple[Array, Cache]:
     """y = gamma (x - mean) / sqrt(var + eps) + beta, every sample with one mean and variance over all its entries.
 
-    x is (N, C, ...) as for `batch_norm`; gamma and beta have the shape of a sample, x.shape[1:].  Errors as
-    there; ValueError for samples of one entry.  Source: Ba, Kiros & Hinton, arXiv:1607.06450 (2016).
+    x is (N, C, ...) as for `batch_norm`; gamma and beta have the shape of a sample, x.shape[1:].  With
+    normalized_shape, as in torch, x is (..., *normalized_shape), the averages run over these last axes, and gamma and
+    beta have their shape.  Errors as in `batch_norm`; ValueError if one entry is averaged, and for other last axes.
+    Source: Ba, Kiros & Hinton, arXiv:1607.06450 (2016).
 
     >>> layer_norm(np.array([[1.0, 3.0], [10.0, 30.0]]))[0].round(3)
     array([[-1.,  1.],
            [-1.,  1.]])
     """
-    check.batch("x", x)
-    check.vector("gamma", gamma, x.shape[1:])
-    check.vector("beta", beta, x.shape[1:])
-    return _grouped(x, 1, gamma, beta, eps, x.shape[1:])
+    shape = last_axes(x, normalized_shape)
+    check.vector("gamma", gamma, shape)
+    check.vector("beta", beta, shape)
+    check.positive("eps", eps)
+    check.several(x, range(x.ndim - len(shape), x.ndim), "a sample", "use larger inputs, or batch norm")
+    return normalize_rows(x, gamma, beta, eps, x.shape[: x.ndim - len(shape)], "layer")
 
 
 def layer_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
@@ -40,7 +48,9 @@ def layer_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
     >>> layer_norm_backward(y**2, cache)[0].round(2).tolist()
     [[0.61, -1.22, 0.61]]
     """
-    return _grouped_backward(dy, cache, cache.x.shape[1:])
+    check.gradient(dy, cache.x)
+    check.made_by(cache.norm, "layer")
+    return gradients_of_rows(dy, cache)
 
 
 def group_norm(
@@ -56,11 +66,14 @@ def group_norm(
     array([[-1.,  1., -1.,  1.]])
     """
     check.batch("x", x)
-    c = x.shape[1]
+    n, c = x.shape[:2]
     check.divisor("num_groups", num_groups, c)
     check.vector("gamma", gamma, (c,))
     check.vector("beta", beta, (c,))
-    return _grouped(x, num_groups, gamma, beta, eps, (c, *[1] * (x.ndim - 2)))
+    check.positive("eps", eps)
+    rows = x.reshape(n * num_groups, c // num_groups, prod(x.shape[2:]))
+    check.several(rows, (1, 2), "a group", "use larger inputs, or batch norm")
+    return normalize_rows(x, gamma, beta, eps, (n, int(num_groups)), "group")
 
 
 def group_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
@@ -71,39 +84,99 @@ def group_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
     >>> dx.round(2).tolist(), dbeta.round(1).tolist()
     ([[0.61, -1.22, 0.61]], [1.5, 0.0, 1.5])
     """
-    return _grouped_backward(dy, cache, (cache.x.shape[1], *[1] * (cache.x.ndim - 2)))
+    check.gradient(dy, cache.x)
+    check.made_by(cache.norm, "group")
+    return gradients_of_rows(dy, cache)
 
 
-def _grouped(
-    x: Array, groups: int, gamma: Param, beta: Param, eps: float, affine: tuple[int, ...]
+def rms_norm(
+    x: Array, gamma: Param = None, eps: float = 1e-5, normalized_shape: Size = None
 ) -> tuple[Array, Cache]:
+    """y = gamma x / sqrt(<x x> + eps), every sample with one mean square <x x>; no mean is subtracted.
+
+    x, gamma and normalized_shape as in `layer_norm`, errors too; one entry may be averaged.  The cache holds the mean
+    square as var, and 0 as mean.  Source: Zhang & Sennrich, NeurIPS 2019, whose eps is 0; torch's is that of x's dtype.
+
+    >>> rms_norm(np.array([[3.0, 4.0, 0.0, 0.0]]))[0].round(3)
+    array([[1.2, 1.6, 0. , 0. ]])
+    """
+    shape = last_axes(x, normalized_shape)
+    check.vector("gamma", gamma, shape)
     check.positive("eps", eps)
-    rows = x.reshape(1, x.shape[0] * groups, prod(x.shape[1:]) // groups)
-    averaged = "a sample" if groups == 1 else "a group"
-    check.several(rows, [2], averaged, "use larger inputs, or batch norm")
-    y, cache = _forward(rows, None, None, eps, rows.shape[1:2])
-    y, shape = y.reshape(x.shape), (x.shape[0], groups)
-    with np.errstate(all="ignore"):
-        if gamma is not None:
-            y *= gamma.reshape(affine).astype(y.dtype)
-        if beta is not None:
-            y += beta.reshape(affine).astype(y.dtype)
-    mean, var = cache.mean.reshape(shape), cache.var.reshape(shape)
-    return y, Cache(x, mean, var, gamma, beta, eps)
+    before = x.shape[: x.ndim - len(shape)]
+    y, size = np.empty(x.shape, x.dtype.type), prod(before)
+    weight = per_row(gamma, 1, x, before, "rms")
+    found = formulas.normalize_rms(as_rows(y, size), as_rows(x, size), weight, eps)
+    square = found[0] if found else np.full(size, np.nan)
+    return y, Cache(x, np.zeros(before), square.reshape(before), gamma, None, eps, norm="rms")
 
 
-@np.errstate(all="ignore")
-def _grouped_backward(dy: Array, cache: Cache, affine: tuple[int, ...]) -> tuple[Array, Param, Param]:
-    x, mean, var, gamma, beta, eps, _ = cache
-    check.gradient(dy, x)
-    shared = tuple(i for i in range(x.ndim) if i == 0 or affine[i - 1] != x.shape[i])
-    rows, mean, var = x.reshape(1, mean.size, prod(x.shape[1:]) // mean.shape[1]), mean.ravel(), var.ravel()
-    dxhat = dy if gamma is None else dy * gamma.reshape(affine).astype(dy.dtype)
-    dx = batch_norm_backward(dxhat.reshape(rows.shape), Cache(rows, mean, var, None, None, eps))[0]
-    dgamma = dbeta = None
-    if gamma is not None:
-        xhat = batch_norm_inference(rows, mean, var, eps=eps).reshape(x.shape)
-        dgamma = (dy * xhat).sum(shared, np.float64).reshape(gamma.shape).astype(gamma.dtype)
-    if beta is not None:
-        dbeta = dy.sum(shared, np.float64).reshape(beta.shape).astype(beta.dtype)
-    return dx.reshape(x.shape), dgamma, dbeta
+def rms_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param]:
+    """dx = r (gamma dy - xhat <gamma dy xhat>) with xhat = r x and r = 1/sqrt(<x x> + eps); dgamma = sum dy xhat.
+
+    <> averages a sample; dgamma is summed over the samples, and like gamma (None without it).
+
+    >>> y, cache = rms_norm(np.array([[3.0, 4.0, 0.0, 0.0]]))
+    >>> rms_norm_backward(np.ones((1, 4)), cache)[0].round(3)
+    array([[ 0.064, -0.048,  0.4  ,  0.4  ]])
+    """
+    check.gradient(dy, cache.x)
+    check.made_by(cache.norm, "rms")
+    x, size = cache.x, cache.var.size
+    dx, r = np.empty(x.shape, x.dtype.type), 1 / np.sqrt(cache.var.ravel() + cache.eps)
+    gamma = per_row(cache.gamma, 1, x, cache.var.shape, "rms")
+    found = formulas.gradients_of_rms(*(as_rows(a, size) for a in (dx, x, dy)), r, gamma)
+    return dx, summed(found[0] if found else np.zeros(gamma.shape), cache.gamma)
+
+
+def normalize_rows(x: Array, gamma: Param, beta: Param, eps: float, rows: Shape, norm: str) -> tuple[Array, Cache]:
+    """Output and cache of layer norm and group norm, with one mean for each of the rows."""
+    y, size = np.empty(x.shape, x.dtype.type), prod(rows)
+    if gamma is None and beta is None:
+        found = formulas.normalize(as_rows(y, size), as_rows(x, size), np.ones(size), np.zeros(size), eps)
+    else:
+        weight, bias = (per_row(v, default, x, rows, norm) for v, default in ((gamma, 1), (beta, 0)))
+        found = formulas.normalize_groups(as_rows(y, size), as_rows(x, size), weight, bias, eps)
+    mean, var = found or np.full((2, size), np.nan)
+    return y, Cache(x, mean.reshape(rows), var.reshape(rows), gamma, beta, eps, norm=norm)
+
+
+def gradients_of_rows(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
+    """Gradients of layer norm and group norm: each gamma's own is summed over the rows that share it."""
+    x, rows = cache.x, cache.mean.shape
+    dx, size = np.empty(x.shape, x.dtype.type), prod(rows)
+    views = [as_rows(a, size) for a in (dx, x, dy)]
+    mean, r = cache.mean.ravel(), 1 / np.sqrt(cache.var.ravel() + cache.eps)
+    gamma = per_row(cache.gamma, 1, x, rows, cache.norm)
+    if cache.gamma is None and cache.beta is None:
+        formulas.gradients(*views, mean, r, np.ones(size))
+        return dx, None, None
+    formula = formulas.gradients_of_groups if cache.norm == "group" else formulas.gradients_of_samples
+    dgamma, dbeta = formula(*views, mean, r, gamma) or np.zeros((2, *gamma.shape))
+    return dx, summed(dgamma, cache.gamma), summed(dbeta, cache.beta)
+
+
+def as_rows(x: Array, size: int) -> Array:
+    """x as (1, size, length)."""
+    return x.reshape(1, size, x.size // max(1, size))
+
+
+def per_row(v: Param, default: float, x: Array, rows: Shape, norm: str) -> Array:
+    """gamma or beta as the rows meet it: (1, length) for all samples alike, or each group's own part, (N*G, C/G)."""
+    if norm != "group":
+        size = x.size // max(1, prod(rows))
+        return np.full((1, size), default, np.float32) if v is None else v.reshape(1, size)
+    n, groups = rows
+    v = np.full(x.shape[1], default, np.float64) if v is None else v
+    return np.tile(v.reshape(groups, -1).astype(np.float64), (n, 1))
+
+
+def last_axes(x: Array, normalized_shape: Size) -> Shape:
+    """The sizes of the last axes that are averaged: those of a sample (N, C, ...), unless they are given."""
+    if normalized_shape is None:
+        check.batch("x", x)
+        return x.shape[1:]
+    check.floating("x", x)
+    shape = check.trailing(normalized_shape)
+    check.ends(x, shape)
+    return shape

@@ -100,7 +100,7 @@ CASES = [
     (lambda: nc.LayerNorm("34"), TypeError, r"normalized_shape is '34', wanted an integer"),
     (lambda: nc.LayerNorm((True, 3)), TypeError, r"normalized_shape is True, wanted an integer"),
     (lambda: nc.LayerNorm(3, eps=0), ValueError, r"eps is 0, wanted a finite number above 0"),
-    (lambda: nc.LayerNorm(3)(X), ValueError, r"x has shape \(2, 3, 4\), wanted \(..., 3\): make the layer with the sizes"),
+    (lambda: nc.LayerNorm(3)(X), ValueError, r"x has shape \(2, 3, 4\), wanted \(..., 3\): give the sizes of x.s last axes"),
     (lambda: nc.LayerNorm((2, 3, 4))(X[0]), ValueError, r"x has shape \(3, 4\), wanted \(..., 2, 3, 4\)"),
     (lambda: nc.LayerNorm(1)(X[..., :1]), ValueError, r"leaves 1 value for a sample"),
     (lambda: nc.LayerNorm(4)(X.astype(int)), TypeError, r"x has dtype int64, wanted float16"),

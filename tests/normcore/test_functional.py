@@ -1,8 +1,10 @@
 """Batch, instance, layer and group norm as functions: values, gradients, precision, layouts, extremes, memory."""
 
+import ast
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 import torch.nn.functional as TF
 
 import normcore as nc
-from normcore import functional
+from normcore import engine, formulas, functional
 
 LAYOUTS = [(7, 3), (5, 3, 4), (5, 3, 4, 6), (2, 3, 4, 5, 6)]
 KINDS = ["batch", "instance", "layer", "group"]
@@ -177,7 +179,7 @@ def test_a_transposed_two_dimensional_input():
 @pytest.mark.parametrize("block", [1, 4000, 2 << 20])
 def test_blocks_and_stretches_do_not_show(shape, block, monkeypatch):
     """One channel at a time, a few, or all; rows short and long, in one stretch and in several."""
-    monkeypatch.setattr(functional, "BLOCK", block)
+    monkeypatch.setattr(engine, "BLOCK", block)
     x, gamma, beta, dy = problem("batch", shape, np.float32)
     y, cache = nc.batch_norm(x, gamma, beta)
     for mine, true in zip((y, *nc.batch_norm_backward(dy, cache)), oracle("batch", x, gamma, beta, dy), strict=True):
@@ -190,30 +192,46 @@ def test_blocks_and_stretches_do_not_show(shape, block, monkeypatch):
     ((2, 0, 3), 100, []), ((0, 3, 4), 100, []),
 ])  # fmt: skip
 def test_blocks_of_channels(shape, block, cuts, monkeypatch):
-    monkeypatch.setattr(functional, "BLOCK", block)
+    monkeypatch.setattr(engine, "BLOCK", block)
     seen, out = [], np.zeros(shape)
 
-    def kernel(s, y, x):
-        seen.append((s.start, s.start + y.shape[1]))
-        assert x.shape == y.shape
-        assert np.shares_memory(y, out)
-        return True
+    @engine.blockwise
+    def formula(y, x, numbers):
+        seen.append((int(numbers[0]), int(numbers[-1]) + 1))
+        assert x.values.shape == y.values.shape == (shape[0], len(numbers), shape[2])
+        assert np.shares_memory(y.values, out)
+        return numbers, 2 * numbers
 
-    functional._blocks(kernel, out, np.ones(shape))
+    numbers = np.arange(float(shape[1]))
+    found = formula(out, np.ones(shape), numbers)
     assert seen == cuts
+    assert [a.tolist() for a in found] == ([numbers.tolist(), (2 * numbers).tolist()] if cuts else [])
 
 
 def test_neighboring_channels_are_cut_into_pieces_of_1024(monkeypatch):
-    monkeypatch.setattr(functional, "BLOCK", 1)
-    seen = []
-    functional._blocks(lambda s, y: seen.append(s) or True, np.zeros((3, 2500)).T[None])
-    assert seen == [slice(0, 1024), slice(1024, 2048), slice(2048, 3072)]
+    monkeypatch.setattr(engine, "BLOCK", 1)
+    found = engine.blockwise(lambda y, v: (v[:1],))(np.zeros((3, 2500)).T[None], np.arange(2500))
+    assert found[0].tolist() == [0, 1024, 2048]
+
+
+def test_parameters_are_cut_or_shared(monkeypatch):
+    """(c, k) belongs to its channels, as does what is found for it; (1, k) is for all, and what is found is added."""
+    monkeypatch.setattr(engine, "BLOCK", 1)
+    formula = engine.blockwise(lambda y, v: (v.copy(), y.values.sum((0, 2))))
+    out = np.arange(6.0).reshape(1, 3, 2)
+    own, sums = formula(out, np.arange(6.0).reshape(3, 2))
+    assert own.tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert sums.tolist() == [1, 5, 9]
+    own, sums = formula(out, np.array([[1.0, 2.0]]))
+    assert own.tolist() == [[3, 6]]
+    assert sums.tolist() == [1, 5, 9]
+    assert formula(out[:, :1], np.array([[1.0, 2.0]]))[0].tolist() == [[1, 2]]
 
 
 def test_vectors_are_spelt_out_over_short_rows_only():
     v = np.arange(3.0)
     for shape, width in (((1, 3, 5), 1), ((2, 3, 5), 5), ((2, 3, 511), 511), ((2, 3, 512), 1), ((3, 3, 5), 5)):
-        column = functional._col(v, np.zeros(shape, np.float32))
+        column = engine.Block(np.zeros(shape, np.float32)).column(v)
         assert column.dtype == np.float32
         assert column.shape == (3, width)
         assert (column == v[:, None]).all()
@@ -221,9 +239,9 @@ def test_vectors_are_spelt_out_over_short_rows_only():
 
 def test_one_position_is_seen_as_columns():
     x = np.zeros((7, 3, 1, 1))
-    assert functional._view(x, (3,)).shape == (1, 3, 7)
-    assert functional._view(x[..., 0, 0], (3,)).shape == (1, 3, 7)
-    assert functional._view(x, (7, 3)).shape == (1, 21, 1)
+    assert functional.as_rows(x, (3,)).shape == (1, 3, 7)
+    assert functional.as_rows(x[..., 0, 0], (3,)).shape == (1, 3, 7)
+    assert functional.as_rows(x, (7, 3)).shape == (1, 21, 1)
 
 
 @pytest.mark.parametrize("kind", ["batch", "instance", "layer"])
@@ -240,8 +258,8 @@ def test_one_channel(kind):
     ("ordinary", {"float32"}), ("mean 1e4", {"float32"}), ("spread 1e19", {"float32", "float64"}),
 ])  # fmt: skip
 def test_float64_is_for_the_blocks_that_need_it(name, dtypes, monkeypatch):
-    seen, true_sum = set(), functional._sum
-    monkeypatch.setattr(functional, "_sum", lambda *a: seen.update(str(b.dtype) for b in a) or true_sum(*a))
+    seen, true_sum = set(), engine.total
+    monkeypatch.setattr(engine, "total", lambda *a: seen.update(str(b.dtype) for b in a) or true_sum(*a))
     rng = np.random.default_rng(0)
     x = hard(name, (16, 2, 9, 9), rng)
     _, cache = nc.batch_norm(x)
@@ -252,7 +270,7 @@ def test_float64_is_for_the_blocks_that_need_it(name, dtypes, monkeypatch):
 
 
 def test_many_columns_are_cut_into_blocks(monkeypatch):
-    monkeypatch.setattr(functional, "BLOCK", 1)
+    monkeypatch.setattr(engine, "BLOCK", 1)
     x, gamma, beta, dy = problem("batch", (3, 2500))
     y, cache = nc.batch_norm(x, gamma, beta)
     for mine, true in zip((y, *nc.batch_norm_backward(dy, cache)), oracle("batch", x, gamma, beta, dy), strict=True):
@@ -527,10 +545,15 @@ def test_no_memory_beyond_the_result(shape):
         assert peak(lambda: nc.instance_norm_backward(x, cache)) < small + 32 * shape[0] * shape[1] / x.size
 
 
-def test_the_core_is_short():
-    with open(functional.__file__) as f:
-        lines = f.readlines()
-    assert len(lines) < 200
+def test_the_core_is_short_and_a_formula_fits_on_a_postcard():
+    """Formulas and engine are fewer than 300 lines; no formula has more than eight, after its docstring."""
+    assert sum(len(Path(module.__file__).read_text("utf8").splitlines()) for module in (formulas, engine)) < 300
+    tree = ast.parse(Path(formulas.__file__).read_text("utf8"))
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    assert len(found) == 9
+    for formula in found:
+        assert ast.get_docstring(formula)
+        assert formula.end_lineno - formula.body[0].end_lineno <= 8
 
 
 def test_importing_normcore_imports_numpy_alone():
