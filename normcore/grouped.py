@@ -25,7 +25,7 @@ def layer_norm(
     """y = gamma (x - mean) / sqrt(var + eps) + beta, every sample with one mean and variance over all its entries.
 
     x is (N, C, ...) as for `batch_norm`; gamma and beta have the shape of a sample, x.shape[1:].  With
-    normalized_shape, as in torch, x is (..., *normalized_shape), the averages run over these last axes, and gamma and
+    normalized_shape, as in torch, x ends with these axes, the averages run over these last axes, and gamma and
     beta have their shape.  Errors as in `batch_norm`; ValueError if one entry is averaged, and for other last axes.
     Source: Ba, Kiros & Hinton, arXiv:1607.06450 (2016).
 
