@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 
 from . import _checks as check
 
-__all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm"]
+__all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm"]
 
 Axes = tuple[int, ...]
 Track = Callable[[Tensor, Tensor], None]  # takes mean and var
@@ -337,6 +337,17 @@ class InstanceNorm(_Twin, nn.modules.instancenorm._InstanceNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
 
+def _trailing(
+    x: Tensor, shape: Axes, gamma: Tensor | None, beta: Tensor | None, eps: float, centered: bool = True
+) -> Tensor:
+    """x normalized over its last axes, which have to be of this shape."""
+    check.ends(x, shape)
+    before = x.dim() - len(shape)
+    one = (*[1] * before, *shape)
+    gamma, beta = (None if p is None else p.view(one) for p in (gamma, beta))
+    return _normalize(x, gamma, beta, _Over(tuple(range(before, x.dim())), eps, centered, within=True))
+
+
 class LayerNorm(nn.LayerNorm):
     """Layer normalization over the trailing axes `normalized_shape`, with torch's options and numbers.
 
@@ -355,16 +366,30 @@ class LayerNorm(nn.LayerNorm):
         """The normalized input, of its shape and dtype."""
         if isinstance(input, torch.fx.Proxy):
             return _leaf(self, input)
-        trailing = len(self.normalized_shape)
-        if tuple(input.shape[-trailing:]) != tuple(self.normalized_shape):
-            raise ValueError(
-                f"x has shape {tuple(input.shape)}, wanted (..., {', '.join(map(str, self.normalized_shape))}): "
-                "make the layer with the sizes of x's last axes"
-            )
-        axes = tuple(range(input.dim() - trailing, input.dim()))
-        one = (*[1] * (input.dim() - trailing), *self.normalized_shape)
-        gamma, beta = (None if p is None else p.view(one) for p in (self.weight, self.bias))
-        return _normalize(input, gamma, beta, _Over(axes, self.eps, within=True))
+        return _trailing(input, tuple(self.normalized_shape), self.weight, self.bias, self.eps)
+
+
+class RMSNorm(nn.RMSNorm):
+    """RMS normalization over the trailing axes `normalized_shape`, with torch's options and numbers.
+
+    Every position of the axes before is divided by sqrt(mean(x**2) + eps); eps=None is the smallest step of x's dtype,
+    as in torch.  Source: Zhang & Sennrich, arXiv:1910.07467 (2019).  What cannot be had: as for `BatchNorm`.
+
+    >>> RMSNorm(2)(torch.tensor([[3.0, 3.0]])).round().tolist()
+    [[1.0, 1.0]]
+    """
+
+    def extra_repr(self) -> str:
+        """The options, as torch prints them, and another dtype than float32."""
+        affine = f"elementwise_affine={self.elementwise_affine}"
+        return f"{tuple(self.normalized_shape)}, eps={self.eps}, {affine}{_dtype(self)}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The normalized x, of its shape and dtype."""
+        if isinstance(x, torch.fx.Proxy):
+            return _leaf(self, x)
+        eps = torch.finfo(x.dtype).eps if self.eps is None and x.is_floating_point() else self.eps
+        return _trailing(x, tuple(self.normalized_shape), self.weight, None, eps or 0.0, centered=False)
 
 
 class GroupNorm(nn.GroupNorm):

@@ -265,7 +265,7 @@ class TestInAResNet:
 
     @pytest.mark.parametrize("make", [
         lambda: autograd.BatchNorm(4, momentum=None), lambda: autograd.InstanceNorm(4, affine=True),
-        lambda: autograd.LayerNorm(5), lambda: autograd.GroupNorm(2, 4),
+        lambda: autograd.LayerNorm(5), lambda: autograd.GroupNorm(2, 4), lambda: autograd.RMSNorm(5),
     ])  # fmt: skip
     def test_compile_each(self, make):
         torch._dynamo.reset()
@@ -300,7 +300,7 @@ class TestInAResNet:
 
     @pytest.mark.parametrize("make", [
         lambda: autograd.BatchNorm(4, track_running_stats=False), lambda: autograd.InstanceNorm(4, affine=True),
-        lambda: autograd.LayerNorm((4, 5)), lambda: autograd.GroupNorm(2, 4),
+        lambda: autograd.LayerNorm((4, 5)), lambda: autograd.GroupNorm(2, 4), lambda: autograd.RMSNorm((4, 5)),
     ])  # fmt: skip
     def test_all_modes_agree(self, make):
         """Reverse, forward, forward over reverse, and the Hessian both ways."""
@@ -403,6 +403,7 @@ class TestInAResNet:
         for module, mode in (
             (autograd.InstanceNorm(3, affine=True), False), (autograd.BatchNorm(3, track_running_stats=False), False),
             (autograd.BatchNorm(3), False), (autograd.LayerNorm(5), False), (autograd.GroupNorm(3, 3), False),
+            (autograd.RMSNorm(5), False),
         ):  # fmt: skip
             x, buffer = torch.randn(4, 3, 5) * 3 + 1, io.BytesIO()
             with warnings.catch_warnings():
@@ -448,6 +449,7 @@ class TestNumbers:
     @pytest.mark.parametrize("make", [
         lambda m, **k: m.LayerNorm((4, 5), **k), lambda m, **k: m.LayerNorm(5, bias=False, **k),
         lambda m, **k: m.GroupNorm(3, 6, **k), lambda m, **k: m.GroupNorm(1, 6, affine=False, **k),
+        lambda m, **k: m.RMSNorm((4, 5), **k), lambda m, **k: m.RMSNorm(5, 1e-3, elementwise_affine=False, **k),
     ])  # fmt: skip
     def test_layer_and_group_norm_are_torchs(self, make, dtype):
         mine, theirs = make(autograd, dtype=dtype), make(nn, dtype=dtype)
