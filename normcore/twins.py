@@ -60,7 +60,7 @@ def _statistics(x: Tensor, over: _Over, free: bool) -> tuple[Tensor, ...]:
     axes, eps = over.axes, over.eps
     near = x.mean(axes, keepdim=True) if over.centered else torch.zeros_like(x[..., :1].mean(axes, keepdim=True))
     d = x - near
-    rest = d.mean(axes, keepdim=True) if over.centered else near
+    rest = d.mean(axes, keepdim=True) if over.centered else torch.zeros_like(near)
     # squares of large numbers would overflow: such groups are shrunk, all others multiplied by 1
     limit = 2.0 ** (math.frexp(torch.finfo(x.dtype).max)[1] // 2 - 8)
     size = d.abs()
