@@ -372,6 +372,17 @@ def _number(file: str) -> int:
     return int(digits[:18]) if digits.isdecimal() else 0
 
 
+def is_an_export(paths: list[str]) -> bool:
+    """True if the paths in an archive name more than one owner, as a system writes them: no student's archive does."""
+    named = set()
+    for parts in map(_parts, filter(looks_like_a_notebook, paths)):
+        for end in (parts[-2:], parts[-1:]):  # a file in a folder of the student's, or alone
+            if end:
+                owned = _owner(Member(end, functools.partial(_refuse, "is not read")), {}, {})
+                named |= {(owner.system, owner.id, owner.name) for owner in owned}
+    return len(named) > 1
+
+
 def _submitters(folder: str, file: str, people: list[dict[str, str]], time: str) -> list[Owner]:
     """One owner for each of those who handed in a submission together."""
     names = tuple(person["name"] or person["sid"] or person["email"] for person in people)

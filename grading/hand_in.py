@@ -14,6 +14,7 @@ from grading import times
 from grading.clean import person
 from grading.exports import (
     NOTE_OF_ATTEMPT,
+    ExportError,
     FileError,
     Member,
     Owner,
@@ -25,7 +26,7 @@ from grading.exports import (
 from grading.records import Flag
 
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_@.-]{0,79}")
-MOST_FILES = 12  # of a student's, that are opened
+MOST_FILES, MOST_ALL = 12, 60_000_000  # of a student's: files that are opened, and their bytes together
 Reader = Callable[[], bytes]
 
 
@@ -89,9 +90,14 @@ def key_of(own: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9]+', '-', plain)[:40].strip('-') or 'student'}-{digest(own)}"
 
 
+def stem(file: str) -> str:
+    """The name of a file without its ending."""
+    return re.split(r"\.(?:ipynb|zip|tar|tgz)\b", file, maxsplit=1, flags=re.IGNORECASE)[0] or file
+
+
 def keys(people: Sequence[tuple[str, str, str]]) -> list[str]:
     """A key for each (system, id, name), all different; where two would have the same one, both carry a digest."""
-    first = [key_of(own or name) for _, own, name in people]
+    first = [key_of((own if system else stem(own)) or name) for system, own, name in people]
     count: dict[str, int] = {}
     for key in first:
         count[key.casefold()] = count.get(key.casefold(), 0) + 1
@@ -115,7 +121,10 @@ def collect(submitted: Path, name: str, zone: tzinfo | None = None, others: froz
 
     Moments without a zone are in the given one; others are the names of the course's other assignments.
     """
-    found = owners(members(submitted), name, others)
+    files = members(submitted)
+    found = owners(files, name, others)
+    if len(files) == 1 and len(files[0].path) == 1 and looks_like_an_archive(files[0].path[0]):
+        raise ExportError(f"{submitted} holds nothing but {person(files[0].path[0])}: take that out of it, and give it")
     people: dict[tuple[str, str, str], list[tuple[Owner, Member]]] = {}
     for owner, member in found.files:
         people.setdefault((owner.system, owner.id, owner.name), []).append((owner, member))
@@ -243,12 +252,17 @@ def choose(entry: Submission, name: str, compare: Compare | None = None) -> tupl
 
 def _opened(entry: Submission, flags: list[Flag]) -> list[tuple[str, bytes]]:
     """The files that may be notebooks, read; what cannot be read is flagged."""
-    files = []
+    files: list[tuple[str, bytes]] = []
     for label, read in list(entry.files.items())[:MOST_FILES]:
         try:
-            files.append((label, read()))
+            data = read()
         except FileError as error:
             flags.append(Flag("unreadable", f"{label} {error}"))
+            continue
+        if files and sum(len(other) for _, other in files) + len(data) > MOST_ALL:
+            flags.append(Flag("unreadable", f"{label}: there is too much beside it"))
+        else:
+            files.append((label, data))
     if len(entry.files) > MOST_FILES:
         flags.append(Flag("several notebooks", f"{len(entry.files)}, of which {MOST_FILES} were opened"))
     if not entry.files:  # a notebook whose name says nothing, as browsers sometimes save it

@@ -17,6 +17,7 @@ from grading.exports import (
     MOST_BYTES,
     NOISE,
     FileError,
+    is_an_export,
     looks_like_a_notebook,
     looks_like_an_archive,
     read_zipped,
@@ -73,17 +74,24 @@ def _members(data: bytes) -> Iterator[tuple[str, Any]]:
     try:
         if zipfile.is_zipfile(io.BytesIO(data)):
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                _check(list(map(zip_name, archive.infolist())))
                 for info in archive.infolist():
                     if not info.filename.endswith("/"):
                         yield zip_name(info), lambda info=info: read_zipped(archive, info)
             return
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            for member in tar:
+            _check(tar.getnames())
+            for member in tar.getmembers():
                 if member.isreg():
                     stream = tar.extractfile(member)
                     yield member.name, lambda stream=stream: stream.read(MOST_BYTES + 1)
     except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, ValueError, NotImplementedError) as error:
         raise FileError(f"is a broken archive ({type(error).__name__})") from None
+
+
+def _check(paths: list[str]) -> None:
+    if is_an_export(paths):
+        raise FileError("holds the work of several students: it is an export, so give it alone")
 
 
 def best(released: str, files: list[tuple[str, str]]) -> dict[str, Any]:

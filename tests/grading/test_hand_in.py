@@ -211,16 +211,16 @@ submission_12:
             "grades.csv": b"",
         },
         {
-            hand_in.key_of("Ada Lovelace - forward-pass.ipynb"): (
+            hand_in.key_of("Ada Lovelace - forward-pass"): (
                 "Ada Lovelace",
                 ["Ada Lovelace - forward-pass.ipynb"],
             ),
-            hand_in.key_of("Ada Lovelace - forward-pass (1).ipynb"): (
+            hand_in.key_of("Ada Lovelace - forward-pass (1)"): (
                 "Ada Lovelace",
                 ["Ada Lovelace - forward-pass (1).ipynb"],
             ),
-            hand_in.key_of("Emmy Noether - assignment.ipynb"): ("Emmy Noether", ["Emmy Noether - assignment.ipynb"]),
-            hand_in.key_of("forward-pass(2).ipynb"): ("", ["forward-pass(2).ipynb"]),
+            hand_in.key_of("Emmy Noether - assignment"): ("Emmy Noether", ["Emmy Noether - assignment.ipynb"]),
+            hand_in.key_of("forward-pass(2)"): ("", ["forward-pass(2).ipynb"]),
         },
         ["grades.csv"],
     ),
@@ -291,14 +291,14 @@ submission_12:
     ),
     "files that only look like Canvas's": (
         {"lab_03_2026_ada.ipynb": SOLVED, "lab_03_2026_bo.ipynb": SOLVED},
-        {f"lab_03_2026_{who}.ipynb": (f"lab_03_2026_{who}", [f"lab_03_2026_{who}.ipynb"]) for who in ("ada", "bo")},
+        {f"lab_03_2026_{who}": (f"lab_03_2026_{who}", [f"lab_03_2026_{who}.ipynb"]) for who in ("ada", "bo")},
         [],
     ),
     "files in one folder": (
         {"class/ada.ipynb": SOLVED, "class/emmy.ipynb": SOLVED},
         {
-            hand_in.key_of("ada.ipynb"): ("ada", ["ada.ipynb"]),
-            hand_in.key_of("emmy.ipynb"): ("emmy", ["emmy.ipynb"]),
+            hand_in.key_of("ada"): ("ada", ["ada.ipynb"]),
+            hand_in.key_of("emmy"): ("emmy", ["emmy.ipynb"]),
         },
         [],
     ),
@@ -485,7 +485,7 @@ def test_what_is_no_export_is_refused_with_a_sentence(tmp_path, name, data, says
 def test_a_single_notebook_is_an_export(tmp_path):
     path = tmp_path / "ada.ipynb"
     path.write_bytes(SOLVED)
-    assert people(hand_in.collect(path, NAME)) == {hand_in.key_of("ada.ipynb"): ("ada", ["ada.ipynb"])}
+    assert people(hand_in.collect(path, NAME)) == {hand_in.key_of("ada"): ("ada", ["ada.ipynb"])}
 
 
 def test_a_folder_is_read_without_its_links_pipes_and_depths(tmp_path):
@@ -521,6 +521,35 @@ def test_a_bomb_is_read_no_further_than_it_may_count(tmp_path):
     assert path.stat().st_size < 300_000
     data, _ = hand_in.choose(hand_in.collect(path, NAME)["1"], NAME)
     assert len(data) == exports.MOST_BYTES + 1
+
+
+def in_memory(files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+EXPORTED = in_memory({f"S{k}_{k}_assignsubmission_file/forward-pass.ipynb": SOLVED for k in range(2)})
+
+
+def test_an_export_in_an_export_is_not_one_student(tmp_path):
+    with pytest.raises(exports.ExportError, match=r"holds nothing but moodle\.zip: take that out"):
+        collected(tmp_path, {"moodle.zip": EXPORTED})
+    found = collected(tmp_path, {"group-a.zip": EXPORTED, "group-b.zip": EXPORTED})
+    for entry in found.values():
+        data, flags = hand_in.choose(entry, NAME)
+        assert data is None and "it is an export, so give it alone" in str(flags[0])
+
+
+def test_a_student_cannot_fill_the_graders_memory(tmp_path):
+    large = b"0" * 15_000_000
+    files = {f"Eve_1_assignsubmission_file/{k}.ipynb": large for k in range(20)}
+    found = hand_in.collect(zipped(tmp_path / "export.zip", files, zipfile.ZIP_DEFLATED), NAME)
+    seen = []
+    hand_in.choose(found["1"], NAME, lambda files: seen.extend(files) or ("", None, []))
+    assert sum(len(data) for _, data in seen) <= hand_in.MOST_ALL
 
 
 CHOICES = {
@@ -570,6 +599,7 @@ def test_the_file_with_the_work_in_it_counts(tmp_path, choice):
     [
         ({"essay.pdf": b"%PDF", "a.7z": b"7z"}, "no notebook: a.7z, essay.pdf"),
         ({"work.zip": b"no zip"}, "unreadable: work.zip is a broken archive"),
+        ({"class.zip": EXPORTED}, "unreadable: class.zip holds the work of several students"),
         ({"work.zip": b""}, "unreadable: work.zip is a broken archive"),
         ({"x" * 300 + ".pdf": b""}, "no notebook: x"),
     ],
