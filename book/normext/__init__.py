@@ -9,7 +9,20 @@ jupyter-cache hashes (code_key).
 
 import os
 
-from normext import code_key, dials, editions, formulas, ledger, live, notebooks, page_meta, runner, theme, vendor
+from normext import (
+    ahead,
+    code_key,
+    dials,
+    editions,
+    formulas,
+    ledger,
+    live,
+    notebooks,
+    page_meta,
+    runner,
+    theme,
+    vendor,
+)
 
 # (event, what is done, priority among all who listen to the event; Sphinx's own default is 500)
 HOOKS = (
@@ -27,6 +40,7 @@ HOOKS = (
     ("builder-inited", editions.publish, 500),
     # reading
     ("env-get-outdated", code_key.changed, 500),
+    ("env-before-read-docs", ahead.execute, 500),
     ("source-read", editions.edit, 100),  # first of all: nothing may see a solution that is not to be published
     ("source-read", code_key.mark, 500),
     ("env-purge-doc", ledger.forget, 500),

@@ -208,6 +208,7 @@ def test_both_editions_carry_student_notebooks_and_no_graded_secret(books, editi
     assert leaks.leaks(books[edition], secrets) == []
 
 
+@pytest.mark.slow
 def test_the_published_site_shows_no_graded_secret():
     """The book that `make book` built, and the students' where it was built."""
     site = ROOT / "_build" / "html"

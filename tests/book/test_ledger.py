@@ -182,6 +182,7 @@ def test_the_book_lists_every_claim_once_and_asks_chapters_for_differing_answers
         assert len(set(labels)) == len(labels)
 
 
+@pytest.mark.slow
 def test_explanations_are_a_ledger_of_their_own(book):
     answer = {"explanation": 1, **ANSWER, "number": "4.2 ± 0.1"}
     chapter(

@@ -256,6 +256,7 @@ class TestInAResNet:
         same_state(*nets, 2e-5)
         assert nets[0][1](torch.randn(2, 8, 4, 4).to(memory_format=layout)).is_contiguous(memory_format=layout)
 
+    @pytest.mark.slow
     def test_compile_without_a_graph_break(self):
         torch._dynamo.reset()
         nets = [resnet(swap) for swap in (True, False)]
@@ -319,6 +320,7 @@ class TestInAResNet:
             (g,) = torch.autograd.grad(f(dual), dual)
             torch.testing.assert_close(forward_ad.unpack_dual(g).tangent, mixed)
 
+    @pytest.mark.slow
     def test_export(self):
         for training in (True, False):
             net = resnet(True).train(training)

@@ -40,6 +40,7 @@ def test_nothing_is_saved_without_gradients():
         assert memory.saved_bytes(memory.photo_network("BN"), torch.zeros(2, 3, 8, 8)) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_process_grows_with_the_batch():
     small, large = memory.peak_bytes("BN", [4, 128])
     maps = 128 * 2 * 4 * 16 * 32 * 32 * 4  # two maps a block, four blocks

@@ -105,6 +105,7 @@ def test_the_best_rate_and_the_next_to_try(tried, best, beyond):
     assert sweep.best(tried) == best and sweep.beyond(tried) == beyond
 
 
+@pytest.mark.slow
 def test_processes_give_the_numbers_of_this_one_to_the_last_bit(tmp_path):
     jobs = [dataclasses.replace(SMALL, norm=norm) for norm in NORMS]
     done = run_jobs(jobs, cache=tmp_path, workers=2)
@@ -278,6 +279,7 @@ def test_no_chosen_rate_is_at_the_edge_of_what_was_tried():
         assert min(row.tried) < row.rate < max(row.tried) and row.rate == sweep.best(row.tried)
 
 
+@pytest.mark.slow
 def test_a_cell_drawn_at_random_gives_the_same_numbers():
     """One seed of one entry is trained anew: to the last bit on this kind of processor, else within four points."""
     try:
@@ -358,6 +360,7 @@ def cluster(tmp_path):
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_gives_the_same_numbers_once_each(cluster, tmp_path, monkeypatch):
     """Two worker processes; one is killed when two jobs are done, in the middle of another."""
     from distributed import Client

@@ -33,6 +33,7 @@ def test_an_offset_does_not_cost_digits(problem):
     np.testing.assert_allclose(far.y, near.y, atol=1e-8)  # E[x²] − E[x]² would lose four digits more
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_processes_agree_with_the_whole_batch(problem, processes):
     pytest.importorskip("torch")

@@ -51,6 +51,7 @@ def test_numpy_and_torch_agree_layer_by_layer(data, norm, training):
         np.testing.assert_allclose(scores, torch.nn.Sequential(*place)(x), rtol=1e-3, atol=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_part_trained_anew_is_the_part_that_is_kept(norm):
     """On the kind of processor and the versions that the file was made with to the last bit, elsewhere in accuracy."""

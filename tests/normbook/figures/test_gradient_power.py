@@ -15,6 +15,7 @@ def test_points_are_the_shares_and_the_words_the_sums():
     assert "with a reference 7 of 8 mistakes found, without 3 of 4; 1 of 10 right gradients rejected" in fig.alt
 
 
+@pytest.mark.slow
 def test_a_sample_of_the_scores():
     pytest.importorskip("torch")
     from normbook.experiments.gradient_power import MISTAKES, RIGHT, kinds, score
