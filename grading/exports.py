@@ -229,8 +229,12 @@ def _in_tar(source: Path) -> Iterator[Member]:
                     kept[info.name] = spool.put(stream)
                 except (tarfile.TarError, OSError, EOFError, ValueError) as error:
                     kept[info.name] = functools.partial(_refuse, f"is broken in the tar ({type(error).__name__})")
-            if info.name in kept or (info.islnk() and info.linkname in kept):
-                yield Member(_parts(info.name), kept.get(info.name) or kept[info.linkname])
+            elif info.islnk() and info.linkname in kept:
+                kept[info.name] = kept[info.linkname]
+            elif not info.isdir():
+                kept[info.name] = functools.partial(_refuse, "is a link, or no file")
+            if info.name in kept:
+                yield Member(_parts(info.name), kept[info.name])
 
 
 # -- whose they are ------------------------------------------------------------------------------------------------

@@ -514,6 +514,30 @@ def test_a_folder_is_read_without_its_links_pipes_and_depths(tmp_path):
     subprocess.run(["rm", "-rf", base], check=True)  # shutil.rmtree goes as deep as Python's stack
 
 
+def test_a_tar_is_read_without_its_links_and_devices(tmp_path):
+    path = tarred(tmp_path / "export.tar.gz", {"ada_1_assignsubmission_file/forward-pass.ipynb": SOLVED})
+    with tarfile.open(tmp_path / "links.tar", "w") as archive, tarfile.open(path) as first:
+        archive.addfile(first.next(), io.BytesIO(SOLVED))
+        for who, kind in (("eve_2", tarfile.SYMTYPE), ("eva_3", tarfile.FIFOTYPE), ("emmy_4", tarfile.LNKTYPE)):
+            info = tarfile.TarInfo(f"{who}_assignsubmission_file/forward-pass.ipynb")
+            info.type, info.linkname = kind, "ada_1_assignsubmission_file/forward-pass.ipynb"
+            archive.addfile(info)
+    found = hand_in.collect(tmp_path / "links.tar", NAME)
+    assert {key: hand_in.choose(entry, NAME)[0] for key, entry in found.items()} == {
+        "1": SOLVED, "2": None, "3": None, "4": SOLVED,
+    }  # fmt: skip
+
+
+def test_two_files_of_the_same_name_in_one_zip_are_both_seen(tmp_path):
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        for data in (SOLVED, UNTOUCHED):
+            archive.writestr("Ada_1_assignsubmission_file/forward-pass.ipynb", data)
+    data, flags = hand_in.choose(hand_in.collect(path, NAME)["1"], NAME)
+    assert data == SOLVED
+    assert [str(flag) for flag in flags] == ["several notebooks: took forward-pass.ipynb, not forward-pass.ipynb [2]"]
+
+
 def test_a_bomb_is_read_no_further_than_it_may_count(tmp_path):
     path = zipped(
         tmp_path / "export.zip", {"Eve_1_assignsubmission_file/x.ipynb": b"0" * 200_000_000}, zipfile.ZIP_DEFLATED
