@@ -134,6 +134,7 @@ accuracy: env  ## errors of outputs and gradients against extended precision, be
 
 speed: env  ## times beside torch and a memory copy, with one thread and with two (some minutes)
 	$(BIN)/python benchmarks/speed.py --compile
+	$(BIN)/python benchmarks/resnet.py
 
 mutants: dev .venv-mutants/bin/mutmut  ## do the tests of the package notice small changes of its code? (half an hour)
 	.venv-mutants/bin/python tests/mutants.py
