@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike
 from ._checks import Array
 
 BLOCK = 2 << 20  # bytes of the result in a block
+LEAST = np.finfo(np.float32).tiny
 Numbers = tuple[Array, ...]
 
 
@@ -50,7 +51,6 @@ class Block:
         return sums
 
     def mean(self, times: Block | None = None) -> Array:
-        """Average of each channel, or of its product with another block."""
         return np.asarray(self.sum(times) / self.count)
 
     def sum_like(self, parameter: Array, times: Block | None = None) -> Array:
@@ -92,7 +92,8 @@ class Block:
             self.by_entry(v).times(v.ravel(), out.by_entry(v))
         else:
             factors = v.astype(self.dtype, copy=False)
-            self.demand(np.isfinite(factors) == np.isfinite(v) if factors is not v else None)
+            if factors is not v:  # neither too large nor too small for the block's dtype
+                self.demand((np.isfinite(factors) == np.isfinite(v)) & (~(abs(factors) < LEAST) | (v == 0)))
             np.multiply(self.values, self.column(factors), out=out.values)
         return out
 
@@ -116,8 +117,7 @@ class Block:
         return self
 
     def __isub__(self, v: Array) -> Block:
-        self += -v
-        return self
+        return self.__iadd__(-v)
 
     def column(self, v: Array) -> Array:
         """v as a column; spelt out over short rows: then NumPy's loops run over whole samples."""
@@ -125,9 +125,9 @@ class Block:
         column = v.astype(self.dtype, copy=False)[:, None]
         return column if n == 1 or length >= 512 else np.repeat(column, length, 1)
 
-    def demand(self, good: Array | None) -> None:
+    def demand(self, good: Array) -> None:
         """Stop here, unless everything is good or the dtype is the widest."""
-        if good is not None and self.dtype != np.float64 and not good.all():
+        if self.dtype != np.float64 and not good.all():
             raise TooNarrow
 
 

@@ -139,5 +139,7 @@ def repeated(v: Param, default: float, size: int) -> Array:
 
 def summed(dv: Array, like: Param) -> Param:
     """A parameter's gradient, summed over the instances that share it, with the parameter's shape and dtype."""
+    if like is None:
+        return None
     with np.errstate(all="ignore"):
-        return None if like is None else dv.reshape(-1, like.size).sum(0).reshape(like.shape).astype(like.dtype)
+        return dv.reshape(dv.size // max(1, like.size), *like.shape).sum(0).astype(like.dtype)

@@ -164,7 +164,7 @@ def as_rows(x: Array, size: int) -> Array:
 def per_row(v: Param, default: float, x: Array, rows: Shape, norm: str) -> Array:
     """gamma or beta as the rows meet it: (1, length) for all samples alike, or each group's own part, (N*G, C/G)."""
     if norm != "group":
-        size = x.size // max(1, prod(rows))
+        size = prod(x.shape[len(rows) :])
         return np.full((1, size), default, np.float32) if v is None else v.reshape(1, size)
     n, groups = rows
     v = np.full(x.shape[1], default, np.float64) if v is None else v

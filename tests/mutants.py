@@ -14,8 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".cache" / "mutants"
-FILES = ("functional", "layers", "statistics")
-TESTS = ("errors", "functional", "layers", "statistics", "properties")
+FILES = ("formulas", "engine", "functional", "grouped", "layers", "statistics")
+TESTS = ("errors", "functional", "grouped", "layers", "statistics", "properties")
 UNSUITED = ("importing_normcore", "core_is_short", "no_memory_beyond")  # about the real files, or too slow to repeat
 
 
