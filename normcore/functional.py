@@ -142,4 +142,4 @@ def summed(dv: Array, like: Param) -> Param:
     if like is None:
         return None
     with np.errstate(all="ignore"):
-        return dv.reshape(dv.size // max(1, like.size), *like.shape).sum(0).astype(like.dtype)
+        return np.asarray(dv.reshape(dv.size // max(1, like.size), *like.shape).sum(0), like.dtype)
