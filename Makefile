@@ -72,7 +72,7 @@ site: wheel .venv-lite/installed  ## the book with its live notebooks in _build/
 	NORMCORE_LIVE=1 $(BIN)/jupyter-book build . -W -n --keep-going
 	.venv-lite/bin/python tools/build_lite.py _build/html dist/normcore-*.whl
 
-live-test: dev site  ## every chapter live in a browser, to its end; CHAPTERS="scaling axes" picks some
+live-test: dev site  ## every chapter live in a browser, to its end, as a notebook and in its page; CHAPTERS="scaling axes" picks some
 	LIVE_TEST=1 REQUIRE_BROWSER=1 CHAPTERS="$(CHAPTERS)" $(BIN)/pytest tests/site/test_live.py tests/site/test_lab.py tests/site/test_runner.py --durations=0
 
 lab: book  ## JupyterLab on your own copies of the chapters, in lab/
@@ -146,10 +146,13 @@ mutants: dev .venv-mutants/bin/mutmut  ## do the tests of the package notice sma
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
 	    "$$(.venv-mutants/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/project.pth"
 
+live-speed: site  ## how soon Python in a page answers, its files as published and as bytecode side by side (some minutes)
+	$(BIN)/python benchmarks/live_speed.py
+
 gradient-power: env  ## how many planted mistakes the check of gradients finds, and how many right ones it rejects
 	$(BIN)/python benchmarks/gradient_power.py
 
-.PHONY: accuracy speed mutants gradient-power
+.PHONY: accuracy speed live-speed mutants gradient-power
 
 pdf: dev book  ## the whole book as one PDF, dist/normcore-book.pdf; needs Chromium or Chrome
 	$(BIN)/python tools/pdf.py _build/html dist/normcore-book.pdf

@@ -97,7 +97,8 @@ class Unavailable(Exception):
 
 def assemble(options):
     if options.book:
-        add_book(fresh(options.out), options.cache)
+        part = fresh(options.out)
+        book(part) if options.sources else add_book(part, options.cache)
         return
     if not options.page:
         made_for()

@@ -60,6 +60,7 @@ self.onmessage = async ({ data: { id, ask, ...data } }) => {
     if (ask === "draw") answer = plain(kernel.draw(data.key, python.toPy(data.at)));
     postMessage({ id, answer });
   } catch (error) {
+    console.error(error);
     postMessage({ id, answer: { ended: String(error?.message ?? error) } }); // nothing in here can be trusted any more
   }
 };

@@ -49,7 +49,7 @@
     start(page) {
       if (this.worker) return this.started;
       if (typeof WebAssembly !== "object") return Promise.resolve({ ended: SAY.wasm });
-      const worker = (this.worker = new Worker(`${home}runner-worker.js`));
+      const worker = (this.worker = new Worker(`${home}runner-worker.js`, { type: "module" }));
       this.arrived = 0;
       worker.onerror = (event) => (event.preventDefault(), this.end({ ended: SAY.start }));
       worker.onmessage = ({ data: { id, answer, kind, text, arrived, lost } }) => {

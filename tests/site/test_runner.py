@@ -174,6 +174,12 @@ def test_every_cell_runs_to_the_end(window, server, chapter):
     assert not [line for line in window.console if not line.startswith(("debug", "info"))]
 
 
+def test_without_any_policy(window, url):
+    """As most hosts serve a site."""
+    visit(window, (url, []))
+    assert run(window, 0)["status"].startswith("Done")
+
+
 def test_the_last_cell_runs_what_it_stands_on(window, server):
     """From the middle of a page: all cells above run first, hidden ones too; run again, none of them."""
     visit(window, server)

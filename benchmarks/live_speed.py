@@ -1,0 +1,167 @@
+"""How soon Python in a page answers: its files as published, and as bytecode, side by side in one run.
+
+``make live-speed``: for a cell of a page with NumPy alone, for the first cell of a chapter (imports and a figure), and
+for the first cell of the same chapter as a live notebook.  Cold: nothing of this site is in the browser's cache; warm:
+a second visit.  Printed: CPU-seconds of the whole browser, from the click to the answer, seconds on the clock, MB as a
+web server sends them.  Each number is the median of the rounds; the builds take turns.
+"""
+
+import argparse
+import gzip
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "site"))
+sys.path.insert(0, str(ROOT / "book"))
+import conftest as pages  # noqa: E402
+from normext.runner import COMPRESSED  # noqa: E402
+
+CHAPTER = "scaling"
+PLAIN = """import numpy as np
+from normcore import batch_norm
+print(batch_norm(np.random.default_rng(0).normal(size=(8, 3)))[0].std())"""
+IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+CELLS = "[...jupyterapp.shell.currentWidget.content.widgets].filter(c => c.model.type === 'code')"
+
+
+def published(cache):
+    """{part of an address: folder with the files as their publishers made them}"""
+    folders = {"_static/python/": cache / "page", "lite/static/pyodide/": cache / "lite"}
+    tool = [ROOT / "tools" / "pyodide_dist.py"]
+    kept = ["--cache", ROOT / ".cache" / "pyodide", "--sources"]
+    wheel = sorted((ROOT / "dist").glob("normcore-*.whl"))
+    needs = ["--needs", "matplotlib", "--needs", "ipywidgets", "--needs", "tqdm"]
+    run = lambda python, *words: subprocess.run([*map(str, [python, *tool, *words])], check=True, cwd=ROOT)  # noqa: E731
+    run(sys.executable, cache / "page", "--page", *kept)
+    run(sys.executable, cache / "book", "--book", "--sources")
+    for file in [f for f in (cache / "book").rglob("*") if f.is_file()]:
+        target = cache / "page" / file.relative_to(cache / "book")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(target)
+    if wheel and (pages.SITE / "lite").exists():
+        run(ROOT / ".venv-lite/bin/python", cache / "lite", "--wheel", wheel[-1], *needs, *kept)
+    else:
+        del folders["lite/static/pyodide/"]
+    return folders
+
+
+def handler(instead, plain, sent):
+    """Serves the site, some folders of it from elsewhere; counts the bytes that a compressing server would send."""
+
+    class Counting(pages.Handler):
+        def translate_path(self, path):
+            for part, folder in instead.items():
+                if part in path:
+                    return str(folder / path.partition("?")[0].partition(part)[2])
+            return super().translate_path(path)
+
+        def end_headers(self):
+            self.send_header("Cache-Control", "max-age=3600")
+            super().end_headers()
+
+        def do_GET(self):
+            file = Path(self.translate_path(self.path.partition("?")[0]))
+            if plain and file.name == f"{CHAPTER}.json" and "cells" in self.path:
+                page = json.loads(file.read_text("utf8"))
+                cells = [{"source": PLAIN, "skip": False, "name": "cell 1"}, *page["cells"][1:]]
+                data = json.dumps(page | {"packages": ["numpy"], "cells": cells}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+                return
+            if file.is_file():
+                data = file.read_bytes()
+                sent.append(len(gzip.compress(data)) if file.suffix in COMPRESSED else len(data))
+            super().do_GET()
+
+    return Counting
+
+
+def in_page(page, url):
+    page.goto(f"{url}book/{CHAPTER}.html", wait_until="load")
+    page.wait_for_timeout(500)
+    yield
+    tools = page.locator(".nc-tools").first
+    tools.locator("button:text-is('Edit and run')").click()
+    tools.locator("button:text-is('Run')").click()
+    over = "() => /^(Done|Error)/.test(document.querySelector('.nc-status').textContent)"
+    page.wait_for_function(over, timeout=300_000)
+    assert page.locator(".nc-status").first.inner_text().startswith("Done")
+
+
+def in_notebook(page, url):
+    page.goto("about:blank")
+    yield
+    page.goto(f"{url}lite/notebooks/index.html?path={CHAPTER}.ipynb")
+    page.wait_for_function(IDLE, timeout=300_000)
+    page.evaluate("() => jupyterapp.commands.execute('notebook:run-cell')")
+    page.evaluate(
+        f"() => {{ const n = jupyterapp.shell.currentWidget.content; n.activeCellIndex = n.widgets.indexOf({CELLS}[0]);"
+        " jupyterapp.commands.execute('notebook:run-cell'); }"
+    )
+    page.wait_for_function(f"() => {CELLS}[0].model.outputs.length", timeout=300_000)
+
+
+def cpu(processes, root):
+    """CPU-seconds of a process and everything that it started, those that ended meanwhile included."""
+    for one in [root, *root.children(recursive=True)]:
+        try:
+            times = one.cpu_times()
+            processes[one.pid, one.create_time()] = times.user + times.system
+        except psutil.NoSuchProcess:
+            pass
+    return sum(processes.values())
+
+
+def measure(visit, instead, plain):
+    """[(CPU-seconds, seconds, MB) cold, warm]"""
+    sent, results, own = [], [], {child.pid for child in psutil.Process().children()}
+    for url in pages.served(handler(instead, plain, sent)):
+        with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
+            launch = playwright.chromium.launch_persistent_context
+            context = launch(profile, executable_path=pages.find_chromium(), args=pages.FLAGS)
+            root = next(c for c in psutil.Process().children() if c.pid not in own)
+            for _ in ("cold", "warm"):
+                page, seen = context.new_page(), {}
+                steps = visit(page, url)
+                next(steps)
+                sent.clear()
+                began, used = time.perf_counter(), cpu(seen, root)
+                next(steps, None)
+                results.append((cpu(seen, root) - used, time.perf_counter() - began, sum(sent) / 1e6))
+                page.close()
+            context.close()
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as cache:
+        folders = published(Path(cache))
+        kinds = {"page, NumPy alone": (in_page, True), "page, with a figure": (in_page, False)}
+        if "lite/static/pyodide/" in folders:
+            kinds["live notebook"] = (in_notebook, False)
+        print(f"{'':22}{'':20}{'CPU s':>8}{'clock s':>9}{'MB':>7}")
+        for name, (visit, plain) in kinds.items():
+            rounds = [[measure(visit, instead, plain) for instead in (folders, {})] for _ in range(options.rounds)]
+            for at, when in enumerate(("cold", "warm")):
+                for build, label in enumerate(("as published", "as bytecode")):
+                    middle = [statistics.median(one[build][at][k] for one in rounds) for k in range(3)]
+                    numbers = f"{middle[0]:8.2f}{middle[1]:9.2f}{middle[2]:7.1f}"
+                    print(f"{name:22}{when + ', ' + label:20}{numbers}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
