@@ -28,9 +28,9 @@ def draw_steps(
     for (kind, values), color, marker in marks:
         shown = [min(max(v, 1e-9), 10) if np.isfinite(v) else 10 for v in values]
         right.semilogx(shown, rows, marker, color=color, label=kind)
-    right.set_xlabel("error, relative to the largest value")
+    right.set_xlabel("relative error")
     right.set_xlim(1e-9, 30)
-    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(errors))
+    fig.legend(loc="outside upper right", ncols=len(errors))
     told = "; ".join(f"{name}: {mean:.0f} ms" for name, (mean, _) in zip(names, found, strict=True))
     worst = "; ".join(
         f"{kind}: {scientific(values[0], 1) if np.isfinite(values[0]) else 'not finite'} at first, "
