@@ -302,7 +302,7 @@ def test_ctrl_c_loses_no_grade_and_the_same_command_goes_on(graded, tmp_path):
     assert run.returncode == 0, text
     assert f"{len(CALM)} submissions, {len(records)} already graded" in text
     assert {p: p.stat().st_mtime_ns for p in before} == before
-    with open(clone / "grading" / "results" / class_.NAME / "grades.csv", newline="") as file:
+    with open(clone / "grading" / "results" / class_.NAME / "grades.csv", newline="", encoding="utf-8-sig") as file:
         assert list(csv.DictReader(file)) == [row for row in table if row["student"] in CALM]
     assert alive() == []
     os.rmdir(scratch)
@@ -415,7 +415,7 @@ def test_an_export_is_graded_by_id(tmp_path, settings, capsys):
     assert [lines[k]["name"] for k in ("201", "202", "203")] == ["Li Wei", "Li Wei", "'=cmd()"]
     assert (lines["201"]["total"], lines["202"]["total"], lines["emmy"]["id"]) == ("17", "0", "emmy")
     assert "same name: as 202" in lines["201"]["flag"]
-    assert lines["evil"]["flag"] == "unreadable: the file is empty"
+    assert lines["evil"]["flag"] == "not named as the others: evil; unreadable: the file is empty"
     # the next export has other people in it: nobody of the first one is in its table
     with zipfile.ZipFile(tmp_path / "next.zip", "w") as archive:
         archive.writestr("Li Wei_201_assignsubmission_file_/forward-pass.ipynb", good)
