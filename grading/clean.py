@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 JOINERS = "\u200c\u200d"  # Hindi, Persian and emoji are spelled with them
-UNSAFE = "href|style|class|cssId|require|unicode|data|mmlToken|html"  # TeX that reaches beyond the formula
+UNSAFE = "href|style|class|cssId|require|unicode|data|mmlToken|html|csname|bbox"  # TeX that reaches beyond the formula
+# an address that acts when it is clicked, behind the brackets of a link or of a reference
+ACTS = r"(\]\s*[(:][\s<\x00-\x20]*)(?:javascript|vbscript|data|file)\s*\\?:"
 
 
 def text(source: str) -> str:
@@ -29,6 +31,7 @@ def markdown(source: str) -> str:
     ``a < b`` and ``<img>`` read the same as before, but the second is no tag any more, in any renderer.
     """
     source = re.sub(r"<(?=[A-Za-z/!?])", "< ", text(source))
+    source = re.sub(r"&(?=#|(?:colon|Tab|NewLine)\b)", "& ", source)  # a renderer reads them as letters of an address
     source = re.sub(rf"\\(?=(?:{UNSAFE})\b)", r"\\backslash ", source)
     source = re.sub(r"!\[(?![^\]\n]*\]\(attachment:)", "! [", source)  # a picture from elsewhere tells who opened it
-    return re.sub(r"(\]\s*[(:]\s*<?\s*)(?:javascript|vbscript|data|file)\s*:", r"\1about:blank#", source, flags=re.I)
+    return re.sub(ACTS, r"\1about:blank#", source, flags=re.IGNORECASE)

@@ -8,6 +8,7 @@ been shaped by a submission, so they are JSON.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import io
 import json
@@ -23,6 +24,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 LENGTH = struct.Struct("!Q")
 MOST_REPLY = 100_000_000
@@ -118,8 +121,30 @@ def _wait(child: int, answer: int, seconds: float) -> bytes:
     return json.dumps({"error": why}).encode() if why else bytes(reply)
 
 
+def _adopt() -> None:
+    """Become the parent of whatever is left of a child's processes, so that it can be ended."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def _end_all() -> None:
+    """End what a child left behind; a process that cuts its ties has this one as its parent."""
+    for _ in range(100):
+        left = psutil.Process().children(recursive=True)
+        if not left:
+            return
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(left, 0.1)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
 def main() -> None:
     """Serve requests from standard input until it ends."""
+    _adopt()
     out = os.dup(1)
     os.dup2(2, 1)  # what a library prints is no reply
     for name in PRELOAD:
@@ -135,12 +160,14 @@ def main() -> None:
         answer, answer_to = os.pipe()
         if not (child := os.fork()):
             os.close(answer)
-            os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+            for number in range(3):  # what a library says about a submission reaches no terminal
+                os.dup2(os.open(os.devnull, os.O_RDWR), number)
             _child(answer_to, module, name, args, seconds, memory)
             os._exit(0)
         os.close(answer_to)
         reply = _wait(child, answer, seconds)
         os.close(answer)
+        _end_all()
         data = memoryview(LENGTH.pack(len(reply)) + reply)
         while data:
             data = data[os.write(out, data) :]

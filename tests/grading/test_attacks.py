@@ -23,6 +23,7 @@ from tests.grading.attacks import ATTACKS
 pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: no sandbox to test")
 
 HONEST = ("honest", "unbiased", "untouched", "raises-after-the-answer", "metadata-stripped", "answer-missing")
+MEMORY = 1_000_000_000 + os.getpid()  # its digits tell the processes of this test from any others
 ORDINARY = ("--tmpfs", "/sys/fs/cgroup", "--unshare-user", "--uid", "1000", "--gid", "1000")
 GRADE = """
 import sys
@@ -61,7 +62,7 @@ def graded(request):
         canary = base / "canary"
         canary.write_text("alive")
         write_class(base / "submitted", canary)
-        limits = {"CELL_SECONDS": "6", "LIMIT_MEMORY": "1000000000"}
+        limits = {"CELL_SECONDS": "6", "LIMIT_MEMORY": str(MEMORY)}
         own = {"SECRET_TOKEN": "CANARY", "TMPDIR": str(base / "tmp"), "PYTHONPATH": str(GRADING.parent), "HOME": name}
         environment = {k: v for k, v in os.environ.items() if k != "UNSANDBOXED"} | own | limits
         command = [sys.executable, "-c", GRADE, name]
@@ -114,6 +115,7 @@ def test_the_machine_is_as_it_was(graded):
     words = ("grading.forge", "bwrap", "serve(")
     mine = [p for p in psutil.process_iter(["environ", "cmdline"]) if str(base) in str(p.info["environ"])]
     assert [p for p in mine if any(word in str(p.info["cmdline"]) for word in words)] == []
+    assert [p for p in psutil.process_iter(["cmdline"]) if f"'memory': {MEMORY}" in str(p.info["cmdline"])] == []
 
 
 def test_no_hidden_text_reaches_a_student(graded):
@@ -136,6 +138,7 @@ def test_secrets_stay_outside(graded):
     assert "SEEN [] 1" in shown(base, "keeps-the-hidden-inputs-and-prints-them")
     assert "HITS 0" in shown(base, "searches-its-memory")
     assert "PROC False False" in shown(base, "looks-into-other-processes")
+    assert "WAYS []" in shown(base, "looks-for-other-ways-out")
     refused = "REFUSED ['clone', 'memfd', 'mount', 'ptrace', 'root', 'shm', 'user']"
     assert refused in shown(base, "asks-the-kernel-for-more")
 
@@ -155,13 +158,17 @@ def test_what_is_opened_is_harmless(graded):
         tags = " ".join(re.findall(r"<[a-zA-Z/!][^>]*>", page.read_text()))
         allowed = tags.replace("http-equiv", "").replace('xmlns="http://www.w3.org/1998/Math/MathML"', "")
         assert re.search(DANGER, allowed, re.IGNORECASE) is None, page.stem
-    for student in ("writes-html-in-an-answer", "shows-html"):
+    for student in ("writes-html-in-an-answer", "shows-html", "hides-addresses-in-links"):
         notebook = nbformat.read(base / "root" / "autograded" / student / class_.NAME / f"{class_.NAME}.ipynb", 4)
-        hostile = [c for c in notebook.cells if "onerror" in c.source or c.get("outputs")]
+        hostile = [c for c in notebook.cells if re.search("onerror|alert", c.source) or c.get("outputs")]
         assert hostile
         notebook.cells = hostile
         body, _ = HTMLExporter(template_name="basic", exclude_input=True).from_notebook_node(notebook)
-        assert re.search(DANGER, " ".join(re.findall(r"<[a-zA-Z/!][^>]*>", body)), re.IGNORECASE) is None
+        tags = " ".join(re.findall(r"<[a-zA-Z/!][^>]*>", body))
+        assert re.search(DANGER, tags, re.IGNORECASE) is None
+        links = [re.sub(r"[\x00-\x20]", "", html.unescape(link)) for link in re.findall(r'href="([^"]*)"', tags)]
+        assert [link for link in links if re.match("(?:javascript|vbscript|data|file):", link, re.IGNORECASE)] == []
+        assert not re.search(r"\\(csname|bbox|href|style)\b", body)
     assert "\x1b" not in said and "\x07" not in said
 
 
