@@ -4,6 +4,7 @@ Every figure is the median over rounds; in each round all candidates run once, o
 else the machine does meets all of them.  Ratios are medians of the rounds' ratios to torch.nn.functional.  The copy
 moves x once (forward, inference) or x and dy (forward and backward) into fresh memory.  float32, default allocator.
 Naive is the textbook in whole arrays of NumPy.  The fused loop is fused.c, compiled if `cc` is there: the limit.
+With one thread the clock is the processor's, which other programs disturb less.
 
     python benchmarks/speed.py                   one thread, then two
     python benchmarks/speed.py --compile         also the torch twins under torch.compile, beside torch's own layers
@@ -28,15 +29,16 @@ TASKS = ("forward", "forward+backward", "inference")
 
 def race(seconds: float, *candidates: Callable[[], object]) -> list[list[float]]:
     """Times of each candidate, in rounds."""
+    clock = time.process_time if os.environ.get("OMP_NUM_THREADS") == "1" else time.perf_counter
     for run in candidates:
         run()
     rounds: list[list[float]] = [[] for _ in candidates]
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(rounds[0]) < 5:
         for times, run in zip(rounds, candidates, strict=True):
-            start = time.perf_counter()
+            start = clock()
             run()
-            times.append(time.perf_counter() - start)
+            times.append(clock() - start)
     return rounds
 
 

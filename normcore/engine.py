@@ -58,10 +58,11 @@ class Block:
         mine = self.by_entry(parameter)
         if times is None:
             return mine.sum().reshape(parameter.shape)
+        if times.rest is not None and len(parameter) == 1:
+            times += np.zeros_like(times.rest)
         sums = mine.sum(times.by_entry(parameter)).reshape(parameter.shape)
         if times.rest is not None:
-            own = len(parameter) == len(times.rest)
-            sums -= times.rest[:, None] * mine.sum().reshape(sums.shape) if own else times.rest @ self.values[0]
+            sums -= times.rest[:, None] * mine.sum().reshape(sums.shape)
         return sums
 
     def by_entry(self, parameter: Array) -> Block:
