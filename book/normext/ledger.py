@@ -120,7 +120,7 @@ class FillLedger(SphinxPostTransform):
     def table(self, rows, kind):
         """HTML.  The roles look superfluous: on a phone rows become cards, and `display` takes a table's roles away."""
         counts = [f"{sum(row[3]['word'] == word for row in rows)} “{word}”" for word in WORDS]
-        caption = f"{len({row[0] for row in rows})} {kind}s, {len(rows)} answers: {', '.join(counts)}."
+        caption = f"{count(len({row[0] for row in rows}), kind)}, {count(len(rows), 'answer')}: {', '.join(counts)}."
         names = (kind.capitalize(), "Verdict", "Measured in this build")
         head = "".join(f'<th scope="col" role="columnheader">{name}</th>' for name in names)
         body = []
@@ -144,6 +144,11 @@ class FillLedger(SphinxPostTransform):
             f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
             f'<tbody role="rowgroup">{"".join(body)}</tbody></table></div>'
         )
+
+
+def count(n, noun):
+    """1 claim, 2 claims."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def check(answer, number, page, key, kind="claim"):

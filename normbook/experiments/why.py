@@ -13,6 +13,7 @@ the final weights.  So no running average can be to blame for anything here.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -44,8 +45,9 @@ CACHE = _BOOK / ".cache" / "why" if (_BOOK / "_toc.yml").exists() else Path.home
 KNOWN, CHOSEN = 1000, 297  # images to train with, and to choose the rate with; 500 more for the test
 TESTED = 500
 SEEDS = tuple(range(6))
+CHOOSERS = tuple(range(100, 106))  # seeds that choose the rates and are not reported
 STEPS = 120
-RATES = tuple(2.0**k for k in range(-4, 4))
+RATES = tuple(2.0**k for k in range(-4, 2))  # where a search begins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Plan:
         Over how many images the gradient averages, and over how many of them batch norm takes its statistics.
     residual
         x + scale · W relu(norm(x)) for all hidden layers but the first, in place of relu(norm(W x)).
+    shrunk
+        The sum of shortcut and branch is divided by √2: it keeps its size, and the branch is as large as the shortcut.
     scale
         Of a residual branch at the start.
     start
@@ -78,6 +82,7 @@ class Plan:
     depth: int = 4
     width: int = 48
     residual: bool = False
+    shrunk: bool = False
     scale: float = 1.0
     start: float = 1.0
     decay: float = 0.0
@@ -163,6 +168,8 @@ class Nets:
         for i, w in enumerate(matrices):
             if self.plan.residual:
                 x = x @ w if i == 0 else x + functional.relu(self.normalize(i - 1, x, group, population)) @ w
+                if self.plan.shrunk and i > 0:
+                    x = x * math.sqrt(0.5)
             else:
                 x = functional.relu(self.normalize(i, x @ w, group, population))
             yield x
@@ -275,15 +282,54 @@ def fit(plan: Plan, watch: Watch | None = None) -> tuple[Nets, dict[str, Array]]
     return nets, found
 
 
-def best_rate(validation: Array) -> int:
-    """The rate with the highest mean accuracy on validation images; (seeds, rates)."""
-    return int(validation.mean(0).argmax())
+def search(plan: Plan) -> Array:
+    """The rates that were tried, ascending, and the mean validation accuracy of each: (rates, 2).
+
+    It begins with the plan's rates, which are a constant factor apart.  As long as the best of them is the largest or
+    the smallest, it goes on beyond.  The networks are those of ``CHOOSERS``.
+    """
+
+    return _search(dataclasses.replace(plan, seeds=CHOOSERS)).copy()
 
 
-def tuned(plan: Plan) -> tuple[Plan, dict[str, Array]]:
-    """The plan with its best rate alone, and the accuracies at all its rates."""
-    _, found = fit(plan)
-    return dataclasses.replace(plan, rates=(plan.rates[best_rate(found["validation"])],)), found
+def rate_accuracy(plan: Plan) -> Array:
+    """Mean validation accuracy at each rate of a plan: (rates,)."""
+    mean: Array = fit(plan)[1]["validation"].mean(0)
+    return mean
+
+
+@functools.cache
+def _search(plan: Plan) -> Array:
+    def ask(rates: tuple[float, ...]) -> Array:
+        return rate_accuracy(dataclasses.replace(plan, rates=rates))
+
+    factor = plan.rates[1] / plan.rates[0]
+    tried = dict(zip(plan.rates, ask(plan.rates), strict=True))
+    while len(tried) < 40:
+        rates = sorted(tried)
+        best = max(rates, key=lambda rate: tried[rate])
+        if best == rates[0]:
+            more = (best / factor**2, best / factor)
+        elif best == rates[-1]:
+            more = (best * factor, best * factor**2)
+        else:
+            return np.array([[rate, tried[rate]] for rate in rates])
+        tried |= dict(zip(more, ask(more), strict=True))
+    raise ValueError(f"no best rate between {min(tried):g} and {max(tried):g}")
+
+
+def best_rate(tried: Array) -> float:
+    """The rate with the highest accuracy of those that ``search`` tried: never the first, never the last."""
+    best = int(tried[:, 1].argmax())
+    if not 0 < best < len(tried) - 1:
+        raise ValueError(f"the best rate, {tried[best, 0]:g}, lies at the edge of those that were tried")
+    return float(tried[best, 0])
+
+
+def tuned(plan: Plan) -> tuple[Plan, Array]:
+    """The plan with its best rate alone, and what the search tried."""
+    tried = search(plan)
+    return dataclasses.replace(plan, rates=(best_rate(tried),)), tried
 
 
 def _flat(slopes: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -293,23 +339,37 @@ def _flat(slopes: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.cat([s.flatten(1) for s in slopes], 1)
 
 
-def shift(
-    data: Data, seeds: tuple[int, ...] = SEEDS, depth: int = 4, width: int = 48, rate: float = 0
-) -> dict[str, Array]:
-    """Internal covariate shift, for no norm, batch norm and batch norm with noise; rates chosen, or one for all.
+SHIFTS: tuple[tuple[str, Norm, bool], ...] = (  # name, norm, whether at the rate that is best without a norm
+    ("none", "none", True),
+    ("BN", "BN", False),
+    ("noisy BN", "noisy BN", False),
+    ("BN, rate of none", "BN", True),
+    ("noisy BN, rate of none", "noisy BN", True),
+)
+
+
+def shift(data: Data, seeds: tuple[int, ...] = SEEDS, depth: int = 4, width: int = 48) -> dict[str, Array]:
+    """Internal covariate shift without a norm, with batch norm, and with batch norm that is disturbed.
 
     For each layer but the first: the gradient of its matrix at the weights of step t, and again when the layers
-    *before it* have made their step.  ``cosine`` between the two and ``difference``, ‖g − g'‖ / ‖g‖, are means over
-    layers and steps, (norms, seeds).  ``drift``: how far the mean of what enters a layer moves in a step, in standard
-    deviations.  ``test`` and ``loss``: accuracy on test images and loss on the training images at the end.
+    *before it* have made their step.  Each (arms of ``SHIFTS``, seeds), means over layers and steps:
+
+    - ``cosine`` between the two gradients, ``difference``: ‖g − g'‖ / ‖g‖;
+    - ``drift``: how far the mean of what enters a unit moves in a step, in standard deviations.
+
+    ``test`` and ``loss``: accuracy on test images and loss on the training images at the end.  ``rate`` (arms,).
+    ``course``: the cosine on the way, (arms, looks, seeds).  ``tried NORM``: the search.
     """
     import torch
 
-    out: dict[str, list[Any]] = {k: [] for k in ("cosine", "difference", "drift", "test", "loss", "rate", "course")}
-    for norm in ("none", "BN", "noisy BN"):
-        plan = Plan(data, norm, (rate,) if rate else RATES, seeds, depth=depth, width=width)
-        if not rate:
-            plan, _ = tuned(plan)
+    names = ("cosine", "difference", "drift", "course", "test", "loss", "rate")
+    out: dict[str, list[Any]] = {name: [] for name in names}
+    searches: dict[Norm, Array] = {}
+    for _, norm, borrowed in SHIFTS:
+        plan = Plan(data, norm, RATES, seeds, depth=depth, width=width)
+        if norm not in searches:
+            searches[norm] = search(plan)
+        plan = dataclasses.replace(plan, rates=(best_rate(searches["none" if borrowed else norm]),))
         seen: dict[str, list[Any]] = {"cosine": [], "difference": [], "drift": []}
 
         def watch(step: int, nets: Nets, batch: Any, slopes: Any, seen: dict[str, list[Any]] = seen) -> None:
@@ -320,13 +380,11 @@ def shift(
             after = [(w - nets.rates * g).detach() for w, g in zip(now, slopes[: len(now)], strict=True)]
             cosines, differences = [], []
             for i in range(1, len(now)):
-                g = slopes[i].flatten(1)
                 nets.noise.set_state(state)  # the same noise in both, for what the noise alone does is not the question
-                again = torch.autograd.grad(nets.loss(*batch).sum(), now[i])[0].flatten(1)
+                g = torch.autograd.grad(nets.loss(*batch).sum(), now[i])[0].flatten(1)
                 nets.noise.set_state(state)
                 mixed = [*after[:i], *now[i:]]
                 moved = torch.autograd.grad(nets.loss(batch[0], batch[1], mixed).sum(), now[i])[0].flatten(1)
-                g = again
                 cosines.append(torch.nn.functional.cosine_similarity(g, moved, dim=1))
                 differences.append((g - moved).norm(dim=1) / g.norm(dim=1))
             with torch.no_grad():  # what enters the layers before and after the step; noise drawn anew
@@ -345,186 +403,284 @@ def shift(
         out["test"].append(end["test"][:, 0])
         out["loss"].append(end["loss"][:, 0])
         out["rate"].append(plan.rates[0])
-    return {name: np.array(values) for name, values in out.items()}
+    return _arrays(out) | {f"tried {norm}": tried for norm, tried in searches.items()}
+
+
+def _arrays(lists: dict[str, list[Any]]) -> dict[str, Array]:
+    return {name: np.array(values) for name, values in lists.items()}
 
 
 STRETCHES = (0.25, 0.5, 1.0, 2.0, 4.0)
+LANDSCAPES: tuple[tuple[str, Norm, bool], ...] = (
+    ("none", "none", True),
+    ("BN", "BN", False),
+    ("BN, rate of none", "BN", True),
+)
+LONGER = (0.5, 1.0, 2.0, 4.0)
 
 
-def landscape(
-    data: Data, seeds: tuple[int, ...] = SEEDS, depth: int = 4, width: int = 48, start: float = 1.0, rate: float = 0
-) -> dict[str, Array]:
-    """Loss and gradient along the step, for no norm and batch norm, at the rate that each chose for itself (or one).
+def landscape(data: Data, seeds: tuple[int, ...] = SEEDS, depth: int = 4, width: int = 48) -> dict[str, Array]:
+    """Loss and gradient along the step, without a norm and with batch norm.
 
     At every tenth step the networks go 1/4 to 4 times as far as their step of length η‖g‖.  ``loss`` at those
     distances less the loss at the start, ``agreement``: cosine of the gradient there with the one at the start;
-    (norms, steps, distances, seeds).  ``beta`` (norms, steps, seeds): the largest ‖g' − g‖ / distance, the effective
-    smoothness.  ``eta_beta`` = η·β, which has no unit.
+    (arms of ``LANDSCAPES``, looks, distances, seeds).  ``beta`` (arms, looks, seeds): the largest ‖g' − g‖ / distance,
+    the effective smoothness.  ``scaled`` (``LONGER``, seeds): β of batch norm before the first step, when all hidden
+    weights are multiplied by a number, which leaves the function as it is.  ``rate`` (arms,), ``tried NORM``.
     """
-    import torch
-
-    out: dict[str, list[Any]] = {k: [] for k in ("loss", "agreement", "beta", "eta_beta", "rate", "start", "test")}
-    for norm in ("none", "BN"):
-        plan = Plan(data, norm, (rate,) if rate else RATES, seeds, depth=depth, width=width)
-        if not rate:
-            plan, _ = tuned(plan)
-        plan = dataclasses.replace(plan, start=start)
-        seen: dict[str, list[Any]] = {k: [] for k in ("loss", "agreement", "beta", "eta_beta", "start")}
+    out: dict[str, list[Any]] = {name: [] for name in ("loss", "agreement", "beta", "rate", "test")}
+    searches: dict[Norm, Array] = {}
+    for _, norm, borrowed in LANDSCAPES:
+        plan = Plan(data, norm, RATES, seeds, depth=depth, width=width)
+        if norm not in searches:
+            searches[norm] = search(plan)
+        plan = dataclasses.replace(plan, rates=(best_rate(searches["none" if borrowed else norm]),))
+        seen: dict[str, list[Any]] = {"loss": [], "agreement": [], "beta": []}
 
         def watch(step: int, nets: Nets, batch: Any, slopes: Any, seen: dict[str, list[Any]] = seen) -> None:
-            if step % 10:
-                return
-            here, saved = _flat(slopes), [p.detach().clone() for p in nets.parameters]
-            zero = nets.loss(*batch).detach()
-            losses, cosines, rough = [], [], []
-            for stretch in STRETCHES:
-                with torch.no_grad():
-                    for p, old, g in zip(nets.parameters, saved, slopes, strict=True):
-                        p.copy_(old - stretch * nets.rates * g)
-                there = nets.loss(*batch)
-                new = _flat(torch.autograd.grad(there.sum(), nets.parameters))
-                losses.append(nets.grid(there - zero)[:, 0])
-                cosines.append(nets.grid(torch.nn.functional.cosine_similarity(here, new, dim=1))[:, 0])
-                distance = stretch * nets.rates.flatten() * here.norm(dim=1)
-                rough.append(nets.grid((new - here).norm(dim=1) / distance)[:, 0])
-            with torch.no_grad():
-                for p, old in zip(nets.parameters, saved, strict=True):
-                    p.copy_(old)
-            seen["loss"].append(losses)
-            seen["agreement"].append(cosines)
-            seen["beta"].append(np.max(rough, axis=0))
-            seen["eta_beta"].append(np.max(rough, axis=0) * nets.plan.rates[0])
-            seen["start"].append(nets.grid(zero)[:, 0])
+            if step % 10 == 0:
+                for name, values in _along(nets, batch, slopes).items():
+                    seen[name].append(values)
 
         _, end = fit(plan, watch)
         for name, values in seen.items():
             out[name].append(np.array(values))
         out["rate"].append(plan.rates[0])
         out["test"].append(end["test"][:, 0])
-    return {name: np.array(values) for name, values in out.items()}
+    images, scaled = Images(dataclasses.replace(plan, rates=(1.0,))), []
+    for factor in LONGER:  # a step as long, measured in the weights' own length
+        nets = Nets(dataclasses.replace(plan, start=factor, rates=(plan.rates[0] * factor**2,)), images.pixels)
+        batch = next(images.batches())
+        scaled.append(_along(nets, batch, nets.slopes(*batch), hidden=True)["beta"])
+    found = _arrays(out) | {"scaled": np.array(scaled)}
+    return found | {f"tried {norm}": tried for norm, tried in searches.items()}
 
 
-WIDE = tuple(4.0**k for k in range(-3, 5))
+def _along(nets: Nets, batch: Any, slopes: Any, hidden: bool = False) -> dict[str, Array]:
+    """Loss less the present one and agreement of the gradient, (distances, seeds), and β (seeds,) along a step.
+
+    ``hidden``: along and for the hidden matrices alone.
+    """
+    import torch
+
+    count = len(nets.weights) if hidden else len(nets.parameters)
+    moved, slopes = nets.parameters[:count], slopes[:count]
+    here, saved = _flat(slopes), [p.detach().clone() for p in moved]
+    zero = nets.loss(*batch).detach()
+    losses, cosines, rough = [], [], []
+    for stretch in STRETCHES:
+        with torch.no_grad():
+            for p, old, g in zip(moved, saved, slopes, strict=True):
+                p.copy_(old - stretch * nets.rates * g)
+        there = nets.loss(*batch)
+        new = _flat(torch.autograd.grad(there.sum(), moved))
+        losses.append(nets.grid(there - zero)[:, 0])
+        cosines.append(nets.grid(torch.nn.functional.cosine_similarity(here, new, dim=1))[:, 0])
+        distance = stretch * nets.rates.flatten() * here.norm(dim=1)
+        rough.append(nets.grid((new - here).norm(dim=1) / distance)[:, 0])
+    with torch.no_grad():
+        for p, old in zip(moved, saved, strict=True):
+            p.copy_(old)
+    return {"loss": np.array(losses), "agreement": np.array(cosines), "beta": np.max(rough, axis=0)}
+
+
+KINDS: tuple[tuple[str, Norm, bool], ...] = (("none", "none", False), ("BN", "BN", False), ("BN, pinned", "BN", True))
+WIDE = tuple(2.0**k for k in range(-3, 5))
+GOOD: dict[Data, float] = {"digits": 0.8, "fashion": 0.6}  # test accuracy from which on a rate is called usable
 
 
 def tolerance(data: Data, seeds: tuple[int, ...] = SEEDS, depth: int = 4, width: int = 48) -> dict[str, Array]:
     """Which learning rates train: no norm, batch norm, and batch norm whose weights may not grow.
 
-    ``validation`` and ``test`` (3, seeds, rates); ``length`` (3, seeds, rates): mean length of a hidden unit's weights
-    at the end over the one at the start.
+    ``test`` (``KINDS``, seeds, rates of ``WIDE``); ``length``: mean length of a hidden unit's weights over the one at
+    the start, (kinds, looks, seeds, rates), and ``course``: the loss on the batch, at every fifth step; ``largest``
+    (kinds, seeds): the largest rate of those below the first that fails.
     """
-    kinds: tuple[tuple[Norm, bool], ...] = (("none", False), ("BN", False), ("BN", True))
-    out: dict[str, list[Array]] = {"validation": [], "test": [], "length": []}
-    for norm, pinned in kinds:
-        nets, found = fit(Plan(data, norm, WIDE, seeds, depth=depth, width=width, pinned=pinned))
-        grown = sum((w.detach().norm(dim=1, keepdim=True) / length).mean((1, 2))
-                    for w, length in zip(nets.weights, nets.lengths, strict=True)) / depth  # fmt: skip
-        out["validation"].append(found["validation"])
+    out: dict[str, list[Array]] = {"test": [], "course": [], "length": []}
+    for _, norm, pinned in KINDS:
+        seen: dict[str, list[Array]] = {"course": [], "length": []}
+
+        def watch(step: int, nets: Nets, batch: Any, slopes: Any, seen: dict[str, list[Any]] = seen) -> None:
+            if step % 5 == 0:
+                seen["course"].append(nets.grid(nets.loss(*batch)))
+                grown = sum((w.detach().norm(dim=1, keepdim=True) / start).mean((1, 2))
+                            for w, start in zip(nets.weights, nets.lengths, strict=True))  # fmt: skip
+                seen["length"].append(nets.grid(grown / len(nets.weights)))
+
+        _, found = fit(Plan(data, norm, WIDE, seeds, depth=depth, width=width, pinned=pinned), watch)
         out["test"].append(found["test"])
-        out["length"].append(nets.grid(grown))
-    return {name: np.array(values) for name, values in out.items()}
+        for name, values in seen.items():
+            out[name].append(np.array(values))
+    arrays = _arrays(out)
+    return arrays | {"largest": largest(arrays["test"], GOOD[data])}
 
 
-TURNS = ((0.2, 0.025), (0.2, 0.05), (0.4, 0.05))  # η, λ
+def largest(test: Array, good: float) -> Array:
+    """(kinds, seeds, rates) → (kinds, seeds): the largest usable rate that lies inside the grid; nan if none does."""
+    usable = test >= good
+    last = usable.shape[-1] - 1 - usable[..., ::-1].argmax(-1)
+    inside = usable.any(-1) & (last < usable.shape[-1] - 1)
+    return np.where(inside, np.array(WIDE)[last], np.nan)
+
+
+TURNS: dict[float, tuple[float, ...]] = {0.05: (0.1, 0.2, 0.4), 0.0125: (0.4, 0.8)}  # λ: η
 STARTS = (0.3, 3.0)
 
 
 def turning(data: Data, seeds: tuple[int, ...] = (0, 1, 2, 3), steps: int = 700) -> dict[str, Array]:
     """Weight decay against growth: the angle that a hidden unit's weights turn in a step, and their length.
 
-    ``angle`` (settings, starts, seeds): root mean square over the units of the hidden layers and the last third of the
-    steps.  ``length`` (settings, starts, checks, seeds): on the way.
+    For each λ: ``angle λ`` (starts, seeds, rates): root mean square over the units of the second hidden layer and the
+    last third of the steps.  ``turn λ`` and ``length λ`` (starts, looks, seeds, rates): angle and length on the way,
+    a look every ten steps.
     """
     import torch
 
-    angles, lengths = [], []
-    for eta, decay in TURNS:
+    out: dict[str, Array] = {}
+    for decay, rates in TURNS.items():
+        squares: dict[float, list[Array]] = {start: [] for start in STARTS}
+        lengths: dict[float, list[Array]] = {start: [] for start in STARTS}
         for start in STARTS:
-            plan = Plan(data, "BN", (eta,), seeds, steps=steps, depth=2, width=32, decay=decay, start=start, batch=32,
+            plan = Plan(data, "BN", rates, seeds, steps=steps, depth=2, width=32, decay=decay, start=start, batch=32,
                         norm_batch=32)  # fmt: skip
-            squares: list[Array] = []
-            course: list[Array] = []
 
-            def watch(step: int, nets: Nets, batch: Any, slopes: Any, squares: list[Array] = squares,
-                      course: list[Array] = course) -> None:  # fmt: skip
-                if step % 40 == 0:
-                    course.append(nets.grid(nets.weights[1].detach().norm(dim=1).mean(1))[:, 0])
-                if step < 2 * nets.plan.steps // 3:
+            def watch(step: int, nets: Nets, batch: Any, slopes: Any, start: float = start,
+                      squares: dict[float, list[Array]] = squares,
+                      lengths: dict[float, list[Array]] = lengths) -> None:  # fmt: skip
+                late = step >= 2 * nets.plan.steps // 3
+                if not late and step % 10:
                     return
                 with torch.no_grad():
                     w, g = nets.weights[1], slopes[1]
                     new = w - nets.rates * (g + nets.plan.decay * w)
                     cosine = (w * new).sum(1) / w.norm(dim=1) / new.norm(dim=1)
-                    squares.append(nets.grid((cosine.clamp(-1, 1).double().arccos() ** 2).mean(1))[:, 0])
+                    squares[start].append(nets.grid((cosine.clamp(-1, 1).double().arccos() ** 2).mean(1)))
+                    if step % 10 == 0:
+                        lengths[start].append(nets.grid(w.norm(dim=1).mean(1)))
 
             fit(plan, watch)
-            angles.append(np.sqrt(np.mean(squares, axis=0)))
-            lengths.append(np.array(course))
-    shape = (len(TURNS), len(STARTS))
-    return {
-        "angle": np.array(angles).reshape(*shape, len(seeds)),
-        "length": np.array(lengths).reshape(*shape, -1, len(seeds)),
-    }
+        before = len(range(0, 2 * steps // 3, 10))  # looks before the last third; then every step is one
+        out[f"angle {decay:g}"] = np.array([np.sqrt(np.mean(squares[s][before:], axis=0)) for s in STARTS])
+        out[f"turn {decay:g}"] = np.sqrt([[*squares[s][:before], *squares[s][before::10]] for s in STARTS])
+        out[f"length {decay:g}"] = np.array([lengths[s] for s in STARTS])
+    return out
 
 
 BLOCKS = 10
-SCALES = (0.0, 0.25, 1.0, 2.0)
-BRANCH_RATES = tuple(4.0**k for k in range(-6, 2))
+BRANCHES: tuple[tuple[str, Norm, float, bool], ...] = (  # name, norm, scale at the start, divided by √2
+    ("none 0", "none", 0.0, False),
+    ("none 0.25", "none", 0.25, False),
+    ("none 0.5", "none", 0.5, False),
+    ("none 1", "none", 1.0, False),
+    ("shrunk", "none", 1.0, True),
+    ("BN 0.25", "BN", 0.25, False),
+    ("BN 1", "BN", 1.0, False),
+)
+BRANCH_RATES = tuple(4.0**k for k in range(-3, 0))
 
 
 def residual(data: Data, seeds: tuple[int, ...] = SEEDS, blocks: int = BLOCKS, width: int = 48) -> dict[str, Array]:
     """Residual networks: variance by block at the start and after training, accuracy by the scale of the branches.
 
-    ``variance`` (norms, 2, blocks + 1, seeds): between images, mean over units, at the start and after training at the
-    best rate with scale 1, each over that of the stem.  ``stem`` (norms, seeds).  ``test``, ``rate`` and
-    ``validation`` (norms, scales, …): each scale with its own best rate.
+    ``test`` (arms of ``BRANCHES``, seeds) and ``rate`` (arms,): each arm at its own best rate.  ``variance NAME``
+    (2, blocks + 1, seeds): between images, mean over units, at the start and after training, for the arms of scale 1.
+    ``tried NAME``: the search.
     """
     import torch
 
-    variances, tests, chosen, at_edge = [], [], [], []
-    for norm in ("none", "BN"):
-        for scale in SCALES:
-            plan = Plan(
-                data, norm, BRANCH_RATES, seeds, depth=blocks + 1, width=width, residual=True, scale=scale, steps=100
-            )
-            nets, found = fit(plan)
-            best = best_rate(found["validation"])
-            tests.append(found["test"][:, best])
-            chosen.append(plan.rates[best])
-            at_edge.append(found["validation"].mean(0))
-            if scale == 1.0:
-                images = Images(plan)
-                x, _ = images.part(0, KNOWN)
-                for own in (Nets(plan, images.pixels), nets):
-                    with torch.no_grad():
-                        *hidden, _ = own.layers(x)
-                    variances.append([own.grid(h.var(1).mean(1))[:, best] for h in hidden])
-    count = len(SCALES)
-    return {
-        "variance": np.array(variances).reshape(2, 2, blocks + 1, len(seeds)),
-        "test": np.array(tests).reshape(2, count, len(seeds)),
-        "rate": np.array(chosen).reshape(2, count),
-        "validation": np.array(at_edge).reshape(2, count, -1),
-    }
+    out: dict[str, list[Any]] = {"test": [], "train": [], "rate": []}
+    more: dict[str, Array] = {}
+    for name, norm, scale, shrunk in BRANCHES:
+        plan = Plan(data, norm, BRANCH_RATES, seeds, depth=blocks + 1, width=width, residual=True, shrunk=shrunk,
+                    scale=scale, steps=100)  # fmt: skip
+        plan, more[f"tried {name}"] = tuned(plan)
+        nets, found = fit(plan)
+        for what in ("test", "train"):
+            out[what].append(found[what][:, 0])
+        out["rate"].append(plan.rates[0])
+        if scale == 1.0:
+            images = Images(plan)
+            x, _ = images.part(0, KNOWN)
+            courses = []
+            for own in (Nets(plan, images.pixels), nets):
+                with torch.no_grad():
+                    *hidden, _ = own.layers(x)
+                courses.append([own.grid(h.var(1).mean(1))[:, 0] for h in hidden])
+            more[f"variance {name}"] = np.array(courses)
+    return _arrays(out) | more
 
 
-GHOSTS = (4, 8, 16, 32, 128)
+def growth(correlation: float, blocks: int) -> Array:
+    """Variance between images after each block without a norm, over the one before the first: (blocks + 1,).
 
-
-def ghosts(data: Data, seeds: tuple[int, ...] = tuple(range(8)), depth: int = 2, width: int = 48) -> dict[str, Array]:
-    """Noise as a regularizer: the norm batch varies, the gradient batch stays at 128; each with its own best rate.
-
-    ``train``, ``test`` and ``loss``: (norm batches, seeds); ``rate`` (norm batches,).
+    For wide residual networks of He's start (Cho & Saul, 2009).  With second moment q and mean product c of two images
+    in a unit, correlation ρ = c/q, a branch adds q to q and q·κ(ρ) to c, with
+    κ(ρ) = (√(1 − ρ²) + ρ (π − arccos ρ)) / π.  The variance between images is q − c.
     """
-    out: dict[str, list[Any]] = {"train": [], "test": [], "loss": [], "rate": []}
+    q, c, out = 1.0, correlation, [1 - correlation]
+    for _ in range(blocks):
+        rho = c / q
+        kappa = (math.sqrt(1 - rho**2) + rho * (math.pi - math.acos(rho))) / math.pi
+        q, c = 2 * q, c + q * kappa
+        out.append(q - c)
+    return np.array(out) / out[0]
+
+
+GHOSTS = (4, 8, 32, 128)
+
+
+def ghosts(
+    data: Data, seeds: tuple[int, ...] = tuple(range(8)), depth: int = 2, width: int = 48, steps: int = 240
+) -> dict[str, Array]:
+    """Noise as a regularizer: the norm batch varies; rate, images and gradient batch of 128 stay.
+
+    ``train``, ``test``, ``loss`` and ``new``, the loss on test images: (norm batches, looks, seeds), every 15 steps.
+    ``rate`` (1,), the best of norm batch 32; ``tried``.
+    """
+    import torch
+
+    base = Plan(data, "BN", RATES[1:], seeds, batch=128, norm_batch=32, depth=depth, width=width, steps=steps // 4)
+    tried = search(base)
+    out: dict[str, list[Any]] = {name: [] for name in ("train", "test", "loss", "new")}
     for size in GHOSTS:
-        plan = Plan(data, "BN", RATES[2:7], seeds, batch=128, norm_batch=size, depth=depth, width=width, steps=120)
-        _, found = fit(plan)
-        best = best_rate(found["validation"])
-        for name in ("train", "test", "loss"):
-            out[name].append(found[name][:, best])
-        out["rate"].append(plan.rates[best])
-    return {name: np.array(values) for name, values in out.items()}
+        plan = dataclasses.replace(base, rates=(best_rate(tried),), norm_batch=size, steps=steps + 1)
+        images = Images(plan)
+        parts = (images.part(0, KNOWN), images.part(KNOWN + CHOSEN, KNOWN + CHOSEN + TESTED))
+        seen: dict[str, list[Any]] = {name: [] for name in out}
+
+        def watch(step: int, nets: Nets, batch: Any, slopes: Any, parts: Any = parts,
+                  seen: dict[str, list[Any]] = seen) -> None:  # fmt: skip
+            if step % 15:
+                return
+            population: list[Any] = []
+            with torch.no_grad():
+                for (x, y), right, loss in zip(parts, ("train", "test"), ("loss", "new"), strict=True):
+                    *_, scores = nets.layers(x, population=population)
+                    seen[right].append(nets.grid((scores.argmax(-1) == y).double().mean(1))[:, 0])
+                    flat = torch.nn.functional.cross_entropy(scores.reshape(-1, 10), y.flatten(), reduction="none")
+                    seen[loss].append(nets.grid(flat.reshape(y.shape).mean(1))[:, 0])
+
+        fit(plan, watch)
+        for name, values in seen.items():
+            out[name].append(values)
+    return _arrays(out) | {"rate": np.array([best_rate(tried)]), "tried": tried}
+
+
+def common_fit(loss: Array) -> float:
+    """The lowest loss that every network reaches; (norm batches, looks, seeds)."""
+    return float(loss.min(axis=1).max())
+
+
+def at_fit(course: Array, loss: Array, level: float) -> Array:
+    """What a course (looks, seeds) is where the loss first falls to a level, between two looks: (seeds,)."""
+    out = []
+    for own, falling in zip(course.T, loss.T, strict=True):
+        k = int((falling <= level).argmax())
+        if falling[k] > level:
+            raise ValueError(f"the loss never falls to {level}: it ends at {falling[-1]:.3f}")
+        share = (falling[k - 1] - level) / (falling[k - 1] - falling[k]) if k else 1.0
+        out.append(own[k] if not k else own[k - 1] + share * (own[k] - own[k - 1]))
+    return np.array(out)
 
 
 EXPERIMENTS: dict[str, Callable[..., dict[str, Array]]] = {
@@ -559,26 +715,27 @@ def measure(name: str, data: Data, cache: Path | None = CACHE, **options: Any) -
     return found
 
 
-def measure_all(cache: Path | None = CACHE) -> dict[str, dict[str, dict[str, Array]]]:
-    """Every experiment on both data sets, in two processes: ``{experiment: {data: {name: array}}}``."""
-    jobs = [
-        (name, data) for name in ("residual", "ghosts", "turning", "tolerance", "shift", "landscape") for data in DATA
-    ]
-    missing = [job for job in jobs if cache is None or not (cache / f"{key(*job, {})}.npz").exists()]
-    if missing:
-        with ProcessPoolExecutor(min(len(missing), os.cpu_count() or 1), get_context("spawn")) as pool:
-            done = {job: pool.submit(measure, *job, cache) for job in missing}
-            fresh = {job: future.result() for job, future in done.items()}
+def _measure_data(data: Data, cache: Path | None) -> dict[str, dict[str, Array]]:
+    return {name: measure(name, data, cache) for name in EXPERIMENTS}
+
+
+def measure_all(cache: Path | None = CACHE) -> dict[str, dict[Data, dict[str, Array]]]:
+    """Every experiment on both data sets, one process for each: ``{experiment: {data: {name: array}}}``."""
+    known = cache is not None and all(
+        (cache / f"{key(name, data, {})}.npz").exists() for name in EXPERIMENTS for data in DATA
+    )
+    if known:
+        found = {data: _measure_data(data, cache) for data in DATA}
     else:
-        fresh = {}
-    found: dict[str, dict[str, dict[str, Array]]] = {}
-    for name, data in jobs:
-        found.setdefault(name, {})[data] = fresh[name, data] if (name, data) in fresh else measure(name, data, cache)
-    return found
+        with ProcessPoolExecutor(min(len(DATA), os.cpu_count() or 1), get_context("spawn")) as pool:
+            found = dict(zip(DATA, pool.map(_measure_data, DATA, [cache] * len(DATA)), strict=True))
+    return {name: {data: found[data][name] for data in DATA} for name in EXPERIMENTS}
 
 
 __all__ = [
-    "BLOCKS", "DATA", "GHOSTS", "RATES", "SCALES", "STARTS", "STRETCHES", "TURNS", "WIDE",
-    "Images", "Nets", "Plan", "best_rate", "fit", "ghosts", "landscape", "measure", "measure_all", "residual", "shift",
-    "tolerance", "turning",
+    "BLOCKS", "BRANCHES", "CHOOSERS", "DATA", "GHOSTS", "GOOD", "KINDS", "LANDSCAPES", "LONGER", "RATES",
+    "SEEDS", "SHIFTS", "STARTS", "STRETCHES", "TURNS", "WIDE",
+    "Images", "Nets", "Plan", "at_fit", "best_rate", "common_fit", "fit", "ghosts", "growth", "landscape", "largest",
+    "measure",
+    "measure_all", "rate_accuracy", "residual", "search", "shift", "tolerance", "tuned", "turning",
 ]  # fmt: skip

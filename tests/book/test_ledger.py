@@ -11,7 +11,7 @@ import pytest
 import yaml
 from normext import ledger
 
-from normbook.report import CLAIMS
+from normbook.report import CLAIMS, EXPLANATIONS
 
 ROOT = Path(__file__).parents[2]
 
@@ -193,10 +193,15 @@ def test_explanations_are_a_ledger_of_their_own(book):
     done = build(book)
     assert (done.returncode, done.stderr) == (0, "")
     text = page(book)
-    assert "2 claims, 3 answers" in text and "1 explanations, 1 answers" in text and text.count("4.2 ± 0.1") == 1
+    assert "2 claims, 3 answers" in text and "1 explanation, 1 answer:" in text and text.count("4.2 ± 0.1") == 1
     chapter(book / "one.ipynb", claim_01={"claim": 1, **ANSWER}, claim_03a={"claim": 3, **ANSWER})
     done = build(book)
     assert done.returncode == 1 and "explanation 1: one must answer it, and glued no explanation-01" in done.stderr
     with pytest.raises(ledger.Faulty, match="want explanation, says and answers"):
         (book / "mixed.yml").write_text((book / "second.yml").read_text() + CLAIM_LIST.strip())
         ledger.read_claims(book / "mixed.yml")
+
+
+def test_the_book_lists_every_explanation_once():
+    listed = yaml.safe_load((ROOT / "book/explanations.yml").read_text("utf8"))
+    assert [entry["explanation"] for entry in listed] == list(EXPLANATIONS)

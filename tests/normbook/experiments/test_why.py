@@ -117,3 +117,52 @@ def test_the_law_of_residual_variance_and_what_breaks_it():
         variance = torch.stack([h.detach().var(1).mean() for h in hidden])
         added = variance.diff().mean().item()
         assert (abs(added - (1 - 1 / np.pi)) < 0.05) == law, (norm, added)
+
+
+def test_a_search_goes_on_until_its_best_rate_lies_inside(monkeypatch):
+    monkeypatch.setattr(why, "rate_accuracy", lambda plan: -np.abs(np.log2(plan.rates) - 5.2))
+    why._search.cache_clear()
+    tried = why.search(dataclasses.replace(PLAN, rates=(0.25, 0.5, 1.0)))
+    assert why.best_rate(tried) == 32.0 and tried[-1, 0] > 32
+    with pytest.raises(ValueError, match="at the edge"):
+        why.best_rate(tried[:6])
+    monkeypatch.setattr(why, "rate_accuracy", lambda plan: np.log2(plan.rates))
+    why._search.cache_clear()
+    with pytest.raises(ValueError, match="no best rate"):
+        why.search(PLAN)
+    why._search.cache_clear()
+
+
+@pytest.mark.slow
+def test_no_chosen_rate_of_the_chapter_lies_at_the_edge_of_its_grid():
+    searched = 0
+    for experiment in why.measure_all().values():
+        for found in experiment.values():
+            for name, tried in found.items():
+                if name.startswith("tried"):
+                    why.best_rate(tried)
+                    searched += 1
+            if "largest" in found:
+                assert np.isfinite(found["largest"]).all()
+    assert searched == 2 * (3 + 2 + len(why.BRANCHES) + 1)
+
+
+def test_the_largest_usable_rate_lies_inside_the_grid_or_is_none():
+    test = np.zeros((2, 1, len(why.WIDE)))
+    test[0, 0, :3] = 0.9
+    test[1, 0] = 0.9
+    found = why.largest(test, 0.8)
+    assert found[0, 0] == why.WIDE[2] and np.isnan(found[1, 0])
+
+
+def test_equal_fit_is_found_between_two_looks():
+    loss = np.array([[1.0, 1.0], [0.5, 0.4], [0.1, 0.2]])
+    assert why.common_fit(loss[None]) == 0.2
+    np.testing.assert_allclose(why.at_fit(np.array([[0, 0], [1, 1], [2, 2]]), loss, 0.2), [1.75, 2])
+    with pytest.raises(ValueError, match="never falls"):
+        why.at_fit(loss, loss, 0.15)
+
+
+def test_growth_without_a_norm_begins_at_two_less_one_over_pi_and_ends_at_two():
+    law = why.growth(0.0, 60)
+    assert law[1] == pytest.approx(2 - 1 / np.pi) and law[-1] / law[-2] == pytest.approx(2, abs=0.02)
