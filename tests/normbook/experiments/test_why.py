@@ -163,6 +163,14 @@ def test_equal_fit_is_found_between_two_looks():
         why.at_fit(loss, loss, 0.15)
 
 
-def test_growth_without_a_norm_begins_at_two_less_one_over_pi_and_ends_at_two():
+def test_growth_without_a_norm_begins_at_two_less_one_over_pi_and_rises_toward_two():
     law = why.growth(0.0, 60)
-    assert law[1] == pytest.approx(2 - 1 / np.pi) and law[-1] / law[-2] == pytest.approx(2, abs=0.02)
+    factors = law[1:] / law[:-1]
+    assert factors[0] == pytest.approx(2 - 1 / np.pi) and (np.diff(factors) > 0).all() and 1.9 < factors[-1] < 2
+    # a wide network on independent normal inputs
+    random = np.random.default_rng(0)
+    x = random.standard_normal((200, 1000))
+    first = x.var(axis=0).mean()
+    for _ in range(4):
+        x = x + np.maximum(x, 0) @ (random.standard_normal((1000, 1000)) * np.sqrt(2 / 1000))
+    assert x.var(axis=0).mean() / first == pytest.approx(law[4], rel=0.05)
