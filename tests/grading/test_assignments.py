@@ -1,5 +1,6 @@
 """The assignments: named mistakes lose points, other correct solutions do not, and no marker slips through."""
 
+import re
 import warnings
 
 import nbformat
@@ -442,6 +443,31 @@ def made_by_nbgrader(notebook):
     for cell in released.cells:
         cell.source = cell.source.rstrip()
     return released
+
+
+USELESS = {
+    "zeros": "0 * {0}",
+    "its argument": "{0}",
+    "two zeros": "(0 * {0}, 0 * {0})",
+    "three zeros": "(0 * {0}, 0 * {0}, 0 * {0})",
+    "not a number": "{0} + float('nan')",
+    "true": "{0} == {0}",
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("useless", USELESS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_useless_answer_earns_nothing(notebooks, name, useless):
+    notebook = notebooks[name]
+    graded = {cell.metadata.nbgrader.grade_id: cell.source for cell in notebook.cells if "nbgrader" in cell.metadata}
+    functions = {own: re.search(r"^def \w+\((\w+).*:$", source, re.M) for own, source in graded.items()}
+    functions = {own: head for own, head in functions.items() if head and "### BEGIN SOLUTION" in graded[own]}
+    assert functions
+    for own, head in functions.items():
+        answers = {own: f"{head[0]}\n    return {USELESS[useless].format(head[1])}"}
+        earned = points(notebook, answers)
+        assert {test: got for test, got in earned.items() if got and test.startswith(f"{own}-")} == {}
 
 
 def test_regions_in_the_middle_of_a_cell_are_cut_as_nbgrader_cuts_them(notebooks):
