@@ -3,7 +3,7 @@
 (() => {
   "use strict";
 
-  const SIZE = "27 MB";
+  const SIZE = "29 MB";
   const ELSEWHERE = "You can download the notebook on the chapter's page and run it on your computer.";
   const SAY = {
     file: "These notebooks need a web server. In the folder of this site run “python -m http.server”, then open http://localhost:8000/ in your browser.",

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from normext.notebooks import chapters, repository
 
-SIZE = "27 MB"  # what a browser downloads for a chapter, the first time; tests/site/test_live.py compares
+SIZE = "29 MB"  # what a browser downloads for a chapter, the first time; tests/site/test_live.py compares
 LABEL = "Run in your browser"
 
 CONTROL = """
