@@ -98,14 +98,14 @@ def instance_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param
     return batch_norm_backward(dy, cache)
 
 
-def moments(x: Array, axes: int | tuple[int, ...]) -> tuple[Array, Array]:
-    """Mean and biased variance of x over the axes, which are kept with length 1; in x's dtype.
+def moments(x: Array, axes: int | tuple[int, ...] | None) -> tuple[Array, Array]:
+    """Mean and biased variance of x over the axes (None: all), which are kept with length 1; in x's dtype.
 
     >>> moments(np.array([[1.0, 2.0], [3.0, 6.0]]), axes=0)
     (array([[2., 4.]]), array([[1., 4.]]))
     """
     check.floating("x", x)
-    over = np.lib.array_utils.normalize_axis_tuple(axes, x.ndim)
+    over = np.lib.array_utils.normalize_axis_tuple(range(x.ndim) if axes is None else axes, x.ndim)
     shape = [1 if i in over else n for i, n in enumerate(x.shape)]
     rows = np.moveaxis(x, over, range(-len(over), 0)).reshape(1, prod(shape), x.size // max(1, prod(shape)))
     cache = with_statistics(rows, None, None, 1, rows.shape[1:2])[1]

@@ -116,8 +116,6 @@ def test_opinfo_samples_of_layer_and_group_norm(op, dtype, i):
     leaves = [t for t in (x, weight, bias) if t is not None]
     dy = torch.linspace(-1, 2, y.numel(), dtype=dtype).reshape(y.shape)
     close(layer(array(x)), y)
-    if y.numel() == 0:
-        return
     mine = [layer.backward(array(dy)), *(g for g in (layer.dgamma, layer.dbeta) if g is not None)]
     for gradient, theirs in zip(mine, torch.autograd.grad(y, leaves, dy), strict=True):
         close(gradient, theirs)
@@ -182,8 +180,6 @@ def test_module_inputs_of_layer_and_group_norm(m, dtype, training, i):
     layer = getattr(nc, m.module_cls.__name__)(*args, **kwargs, dtype=np.dtype(str(dtype)[6:])).train(training)
     layer.load_state_dict(theirs.state_dict())
     close(layer(array(x)), y)
-    if y.numel() == 0:
-        return
     close(layer.backward(array(dy)), torchs[0])
     for gradient, expected in zip([g for g in (layer.dgamma, layer.dbeta) if g is not None], torchs[1:], strict=True):
         close(gradient, expected)
