@@ -79,7 +79,7 @@ def main() -> None:
             ratio = median(mine / theirs for mine, theirs in times)
             shown = "".join(f"{1e3 * median(t):8.1f}ms" for t in zip(*times, strict=True))
             print(f"  {way:10}{f'{width} channels, {images} x {size}²':26}{shown}{ratio:8.2f}", flush=True)
-        print(f"  {way}: wanted at most {LIMITS[way]} of torch's own layers, in eager mode")
+        print(f"  {way}: wanted at most {LIMITS[way]} of the net with torch's own layers, run the same way")
 
 
 if __name__ == "__main__":
