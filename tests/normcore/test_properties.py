@@ -146,7 +146,7 @@ def test_a_failed_call_leaves_the_layer_bit_identical(make, x, data):
     before = state(layer)
     good = layer.state_dict()
     wrong = data.draw(some.sampled_from([
-        lambda: layer(x.astype(int)), lambda: layer(x.tolist()), lambda: layer(x[0, 0]), lambda: layer(x[:, :0]),
+        lambda: layer(x.astype(int)), lambda: layer(x.tolist()), lambda: layer(x[0, 0, 0]), lambda: layer(x[:, :0]),
         lambda: layer(np.concatenate([x, x], 1)), lambda: layer(x[..., None, None, None, None]),
         lambda: layer.backward(x[:, :, :-1]), lambda: layer.backward(x + 0j), lambda: layer.backward(None),
         lambda: layer.load_state_dict({**good, "other": 1}),
