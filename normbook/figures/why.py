@@ -22,6 +22,8 @@ from normbook.experiments.why import (
     STRETCHES,
     TURNS,
     WIDE,
+    at_fit,
+    common_fit,
     growth,
 )
 from normbook.figures.experiments import fraction
@@ -317,22 +319,25 @@ def draw_branches(found: Found) -> Figure:
 def draw_noise(found: Found, against: str, data: str = "fashion") -> Figure:
     """Loss on new images by norm batch, against the steps or against the loss on the training images."""
     fig, ax = figure(3.2)
-    said = []
+    said, by_steps = [], against == "steps"
+    level = common_fit(found[data]["loss"])
     for k, (size, color, line) in enumerate(
         zip(GHOSTS, (ORANGE, PINK, GREEN, BLUE), ("--", ":", "-.", "-"), strict=True)
     ):
         loss, new = (found[data][what][k].mean(1)[1:] for what in ("loss", "new"))
-        x = 15 * np.arange(1, len(loss) + 1) if against == "steps" else loss
+        x = 15 * np.arange(1, len(loss) + 1) if by_steps else loss
         ax.plot(x, new, color=color, linestyle=line, marker=".", label=f"norm batch {size}")
-        said.append(f"{size}: training {loss[-1]:.2f}, new {new[-1]:.2f}")
-    if against == "steps":
+        equal = at_fit(found[data]["new"][k], found[data]["loss"][k], level).mean()
+        said.append(f"{size}: training {loss[-1]:.2f}, new {new[-1]:.2f}" if by_steps else f"{size}: {equal:.2f}")
+    if by_steps:
         ax.set(xlabel="steps", xlim=(0, 245))
     else:
         ax.set(xlabel="loss on the training images (training goes right)", xlim=(1.15, 0.04), xscale="log")
         plain_ticks(ax.xaxis)
     ax.set(ylabel="loss on new images", ylim=(0.5, 1.1))
     _legend(fig, ax, 2)
-    numbers = f"{TITLES[data]}, losses at the end by norm batch: " + "; ".join(said)
+    what = "losses at the end" if by_steps else f"loss on new images where that on training images is {level:.2f},"
+    numbers = f"{TITLES[data]}, {what} by norm batch: " + "; ".join(said)
     return fig.describe(
         f"Loss on new images against {against}, a line for each of four norm batches, means over the seeds. {numbers}.",
         numbers,

@@ -83,6 +83,7 @@ def test_noise_changes_its_axis(found):
     by_steps, by_fit = (why.draw_noise(found["ghosts"], a) for a in ("steps", "training loss"))
     assert by_steps.axes[0].get_xlabel() == "steps" and by_fit.axes[0].get_xlabel().startswith("loss on the training")
     assert by_steps.axes[0].get_ylim() == by_fit.axes[0].get_ylim()
+    assert "losses at the end" in by_steps.numbers and "where that on training images is" in by_fit.numbers
 
 
 def test_every_picture_says_what_it_shows(found):
