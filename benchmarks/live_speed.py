@@ -20,10 +20,10 @@ import psutil
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "site"))
-sys.path.insert(0, str(ROOT / "book"))
-import conftest as pages  # noqa: E402
+sys.path[:0] = [str(ROOT), str(ROOT / "book"), str(ROOT / "tests" / "site")]
 from normext.runner import COMPRESSED  # noqa: E402
+
+from tests.site import conftest as pages  # noqa: E402
 
 CHAPTER = "scaling"
 PLAIN = """import numpy as np
