@@ -47,7 +47,7 @@ def together(texts):
 
 @contextmanager
 def one_thread_each():
-    """Kernels that start now compute in one thread: two that take all processors wait for each other (20 times)."""
+    """Kernels that start now compute in one thread: two that each take all processors mostly wait."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
