@@ -3,9 +3,11 @@
 import itertools
 import re
 import subprocess
+import symtable
 from pathlib import Path
 
 import jupytext
+import nbformat
 import pytest
 import yaml
 from pybtex.database import parse_file
@@ -46,6 +48,52 @@ def test_code_fits_the_column(chapter):
     hidden = {"remove-cell", "remove-input"}
     shown = [c for c in cells if c.cell_type == "code" and not set(c.metadata.get("tags", [])) & hidden]
     assert [line for c in shown for line in c.source.splitlines() if len(line) > 80] == []
+
+
+def global_names(code):
+    """(names that a cell gives a value, names that it reads), at the top of the program."""
+    given, read, tables = (
+        set(),
+        set(),
+        [symtable.symtable(re.sub(r"^\s*[%!].*$", "", code, flags=re.M), "cell", "exec")],
+    )
+    top = tables[0]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        for symbol in table.get_symbols():
+            if table is top and (symbol.is_assigned() or symbol.is_imported()):
+                given.add(symbol.get_name())
+            if symbol.is_referenced() and (table is top or symbol.is_global()):
+                read.add(symbol.get_name())
+    return given, read
+
+
+def without_torch(cells):
+    """Names that a cell reads although only cells that need torch, and are skipped in a browser, gave them a value."""
+    skipped, given, missing = set(), set(), []
+    for cell in cells:
+        if cell.cell_type == "code":
+            own, read = global_names(cell.source)
+            if "needs-torch" in cell.metadata.get("tags", []):
+                skipped |= own
+            else:
+                missing += sorted((read & skipped) - given - own)
+                given |= own
+    return missing
+
+
+def test_no_cell_of_a_live_notebook_waits_for_one_that_is_skipped(chapter):
+    assert without_torch(jupytext.read(ROOT / f"{chapter[0]}.md").cells) == []
+
+
+def test_a_name_from_a_skipped_cell_is_seen_in_functions_too():
+    cell = nbformat.v4.new_code_cell
+    skipped = cell("import torch\nnoise = found = 1", metadata={"tags": ["needs-torch"]})
+    later = cell("def show(found):\n    return found, [noise for noise in range(2)]\n\ndef use():\n    return noise")
+    assert without_torch([skipped, later]) == ["noise"]
+    assert without_torch([skipped, cell("noise = 2"), later]) == []
+    assert without_torch([cell("noise = 2"), skipped, later]) == []
 
 
 def test_three_to_six_exercises_each_with_a_checked_solution(chapter):

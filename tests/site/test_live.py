@@ -28,6 +28,7 @@ pytestmark = pytest.mark.skipif(not os.environ.get("LIVE_TEST"), reason="takes m
 KERNEL_IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 CODE_CELLS = """[...jupyterapp.shell.currentWidget.content.widgets].filter(c => c.model.type === 'code')"""
 ALL_RUN = f"() => {CODE_CELLS}.every(c => c.model.executionCount || !c.model.sharedModel.source.trim())"
+FAILED = f"() => {CODE_CELLS}.some(c => c.model.outputs.toJSON().some(one => one.output_type === 'error'))"
 OUTPUTS = f"""() => {CODE_CELLS}.map(c => ({{
   source: c.model.sharedModel.source,
   outputs: [...Array(c.model.outputs.length).keys()].map(i => c.model.outputs.get(i).toJSON())}}))"""
@@ -58,7 +59,8 @@ def lite(visit):
 def run_all(page):
     page.wait_for_function(KERNEL_IDLE, timeout=120_000)
     page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_function(ALL_RUN, timeout=600_000)
+    # an error ends the run: what stands below it never gets a number
+    page.wait_for_function(f"() => ({ALL_RUN})() || ({FAILED})()", timeout=600_000)
     page.wait_for_function(KERNEL_IDLE, timeout=600_000)
     return page.evaluate(OUTPUTS)
 
