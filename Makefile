@@ -73,7 +73,7 @@ site: wheel .venv-lite/installed  ## the book with its live notebooks in _build/
 	.venv-lite/bin/python tools/build_lite.py _build/html dist/normcore-*.whl
 
 live-test: dev site  ## every chapter live in a browser, to its end, as a notebook and in its page; CHAPTERS="scaling axes" picks some
-	LIVE_TEST=1 REQUIRE_BROWSER=1 CHAPTERS="$(CHAPTERS)" $(BIN)/pytest tests/site/test_live.py tests/site/test_lab.py tests/site/test_runner.py::test_every_cell_runs_to_the_end --durations=0
+	LIVE_TEST=1 REQUIRE_BROWSER=1 CHAPTERS="$(CHAPTERS)" $(BIN)/pytest -n 2 tests/site/test_live.py tests/site/test_lab.py tests/site/test_runner.py::test_every_cell_runs_to_the_end --durations=0
 
 lab: book  ## JupyterLab on your own copies of the chapters, in lab/
 	$(BIN)/python tools/lab.py lab
