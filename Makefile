@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 PIP = pip install --quiet --disable-pip-version-check
 SUPPORTED = import sys; v = sys.version_info[:3]; sys.exit(None if (3, 11, 5) <= v < (3, 14) else \
@@ -32,6 +32,7 @@ lock: dev  ## the files of pins anew from pyproject.toml; UPGRADE=--upgrade take
 	$(LOCK) pyproject.toml --extra book --group book -o requirements.txt
 	$(LOCK) pyproject.toml --extra book --group book --group dev -c requirements.txt -o requirements-dev.txt
 	$(LOCK) --group lite -c requirements.txt -o lite/requirements.txt
+	$(LOCK) --group hub -c requirements-dev.txt -o grading/jupyterhub/requirements.txt
 
 pins: dev  ## has every pin a wheel for Linux, macOS and Windows, on each Python? asks the package index
 	$(BIN)/python tools/pins.py
@@ -48,7 +49,7 @@ book: env  ## the book in _build/html; a failed cell or a broken reference is an
 test: dev book  ## every test; those of the site need Chromium or Chrome
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 -rs
+	$(BIN)/pytest -n 3 --dist loadgroup -rs
 
 check: dev  ## the quick part of it: ruff, mypy, the tests of the packages and of the chapters' form (a minute)
 	$(BIN)/ruff check
@@ -73,7 +74,10 @@ site: wheel .venv-lite/installed  ## the book with its live notebooks in _build/
 	.venv-lite/bin/python tools/build_lite.py _build/html dist/normcore-*.whl
 
 live-test: dev site  ## every chapter live in a browser, to its end, as a notebook and in its page; CHAPTERS="scaling axes" picks some
-	LIVE_TEST=1 REQUIRE_BROWSER=1 CHAPTERS="$(CHAPTERS)" $(BIN)/pytest -n 2 tests/site/test_live.py tests/site/test_lab.py tests/site/test_runner.py::test_every_cell_runs_to_the_end --durations=0
+	LIVE_TEST=1 REQUIRE_BROWSER=1 CHAPTERS="$(CHAPTERS)" $(BIN)/pytest -n 2 tests/site/test_live.py tests/site/test_lab.py tests/site/test_runner.py::test_every_cell_runs_to_the_end tests/site/test_dials.py --durations=0
+
+webkit-test: dev book  ## dials, cells, answers and playground in WebKit; needs webkit2gtk-driver and xvfb of Debian or Ubuntu
+	WEBKIT=1 REQUIRE_BROWSER=1 $(BIN)/pytest -rs tests/site -k WebKit
 
 lab: book  ## JupyterLab on your own copies of the chapters, in lab/
 	$(BIN)/python tools/lab.py lab
@@ -83,7 +87,7 @@ edit: env  ## JupyterLab on the chapters' sources: opened as notebooks, saved as
 	$(BIN)/jupyter lab --config=tools/edit/jupyter_lab_config.py book
 
 zip: site  ## the whole site as one file, dist/normcore-site.zip, that opens without a server
-	$(BIN)/python -c "import shutil; shutil.make_archive('dist/normcore-site', 'zip', '_build', 'html')"
+	$(BIN)/python tools/zip.py _build/html dist/normcore-site.zip
 
 .venv-colab/installed: .cache/versions.txt
 	$(PYTHON) -m venv .venv-colab
@@ -97,18 +101,51 @@ colab-test: wheel .venv-colab/installed  ## the downloads of the last build, run
 links: env  ## asks every outside address in the book whether it still answers; needs the internet
 	$(BIN)/jupyter-book build . --builder linkcheck --path-output .cache/links
 
-.PHONY: wheel site live-test lab edit zip links colab-test
+.PHONY: wheel site live-test webkit-test lab edit zip links colab-test
 
 assignments: dev  ## the graded assignments: student notebooks, checked; SOURCES=folder for a private set
 	SOURCES="$(SOURCES)" $(BIN)/python -m grading build
 
-grade: dev  ## grade A=name over grading/submitted, or FROM=export.zip; JOBS=2 DUE="2026-12-01 18:00"
-	SOURCES="$(SOURCES)" UNSANDBOXED="$(UNSANDBOXED)" $(BIN)/python -m grading grade "$(A)" --jobs $(or $(JOBS),2) \
-	--due "$(DUE)" $(if $(FROM),--from "$(FROM)") $(if $(SCHEDULER),--scheduler "$(SCHEDULER)")
+GRADE = SOURCES="$(SOURCES)" UNSANDBOXED="$(UNSANDBOXED)" $(BIN)/python -m grading
+HANDED_IN = "$(A)" --jobs $(or $(JOBS),2) --due "$(DUE)" --grace "$(GRACE)" --late "$(LATE)" $(if $(TIMES),--times "$(TIMES)") \
+	$(if $(FROM),--from "$(FROM)") $(if $(SCHEDULER),--scheduler "$(SCHEDULER)")
+
+grade: dev  ## grade A=name over grading/submitted, or FROM=export.zip; JOBS=2 DUE="2026-12-01 18:00" GRACE=15 LATE=10
+	$(GRADE) grade $(HANDED_IN)
 
 regrade: dev  ## the same after the tests of A changed: points given by hand are kept, the old gradebook is copied
-	SOURCES="$(SOURCES)" UNSANDBOXED="$(UNSANDBOXED)" $(BIN)/python -m grading regrade "$(A)" --jobs $(or $(JOBS),2) \
-	--due "$(DUE)" $(if $(FROM),--from "$(FROM)") $(if $(SCHEDULER),--scheduler "$(SCHEDULER)")
+	$(GRADE) regrade $(HANDED_IN)
+
+grades-out: dev  ## the points of A=name in a class list: TO=canvas|moodle|roster LIST=exported.csv; and who handed in nothing
+	$(GRADE) grades-out "$(A)" --to "$(TO)" --list "$(LIST)" $(if $(COLUMN),--column "$(COLUMN)")
+
+feedback-out: dev  ## the feedback of A=name under the names that TO=canvas|moodle|hub takes back
+	$(GRADE) feedback-out "$(A)" --to "$(TO)"
+
+similar: dev  ## which submissions to A=name resemble each other: a list to read, no verdict
+	$(GRADE) similar "$(A)"
+
+variants: dev  ## a notebook of A=name for each student of LIST=students.csv, with numbers of their own
+	$(GRADE) variants "$(A)" --list "$(LIST)"
+
+solution: dev  ## the notebook of A=name with solutions, but not before AFTER="2026-12-08 18:00" and the last extension
+	$(GRADE) solution "$(A)" --after "$(AFTER)"
+
+gradescope classroom: dev .cache/versions.txt  ## A=name as an autograder for Gradescope, or a repository for GitHub Classroom
+	$(GRADE) $@ "$(A)" --versions .cache/versions.txt
+
+.PHONY: grades-out feedback-out similar variants solution gradescope classroom course-test hub hub-exercise
+
+$(VENV)/installed-hub: $(VENV)/installed-dev grading/jupyterhub/requirements.txt grading/jupyterhub/package-lock.json
+	$(BIN)/$(PIP) --require-hashes -r grading/jupyterhub/requirements.txt
+	cp grading/jupyterhub/package.json grading/jupyterhub/package-lock.json $(VENV)
+	cd $(VENV) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+hub: $(VENV)/installed-hub  ## JupyterHub and its proxy beside the rest in .venv; the instructors' page says how to start it
+
+hub-exercise: $(VENV)/installed-hub  ## a course on a hub of this machine: accounts, PostgreSQL, hand-in, two graders, feedback; as root
+	unshare --mount --propagation private $(BIN)/python grading/jupyterhub/locally.py
 
 student-book: env  ## the book without solutions, in _build/student/_build/html, made anew and searched for secrets
 	rm -rf _build/student
@@ -124,10 +161,23 @@ student-site: wheel .venv-lite/installed  ## the same with live notebooks in lit
 fuzz: dev  ## notebooks of any shape against the grader, for ten minutes; FUZZ_SECONDS=60 for one
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(BIN)/pytest -q tests/grading/test_fuzz.py
 
+course-test: dev  ## a made-up class of COURSE_NUMBER=30 from handing in to the register and back
+	COURSE_NUMBER=$(or $(COURSE_NUMBER),30) $(BIN)/pytest -q tests/grading/test_whole_course.py
+
 scale: dev  ## a large class: WHAT=class|again|cluster NUMBER=500; time, memory, what a second run and a lost worker cost
 	$(BIN)/python -m tests.grading.scale $(or $(WHAT),class) $(or $(NUMBER),200)
 
-.PHONY: assignments grade regrade student-book student-site fuzz scale
+quiz: dev  ## the questions for Canvas, Moodle, paper and the lecture hall, in dist/quiz; SEED=1 is another version, CHAPTERS="axes why" picks some
+	$(BIN)/python tools/quiz.py dist/quiz $(CHAPTERS) --seed $(or $(SEED),0)
+
+handouts: dev book  ## a page for each chapter, in dist/handouts: formula, picture, three facts, one warning; needs Chromium or Chrome
+	$(BIN)/python tools/handouts.py _build/html dist/handouts
+
+slides: dev book  ## the decks of the site, in _build/html/slides, each opened and every dial moved; as PDF in dist/slides; needs npm and Chromium or Chrome
+	LIVE_TEST=1 REQUIRE_BROWSER=1 $(BIN)/pytest -q tests/site/test_slides.py
+	$(BIN)/python tools/slides.py _build/html dist/slides
+
+.PHONY: quiz handouts slides assignments grade regrade student-book student-site fuzz scale
 
 accuracy: env  ## errors of outputs and gradients against extended precision, beside torch
 	$(BIN)/python benchmarks/accuracy.py

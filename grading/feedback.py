@@ -88,7 +88,7 @@ def shown(output: NotebookNode) -> Markup:
     return Markup("<pre>{}</pre>").format(output.data.get("text/plain", ""))
 
 
-def page(notebook: NotebookNode, name: str, marks: list[Mark], plain: bool = False) -> str:
+def page(notebook: NotebookNode, name: str, marks: list[Mark], plain: bool = False, note: str = "") -> str:
     """The page; with plain=True all text as it was written, which takes no time whatever it is."""
     by_name, colors = {mark.question: mark for mark in marks}, HtmlFormatter(style="friendly", nowrap=False)
     cells = []
@@ -114,6 +114,7 @@ def page(notebook: NotebookNode, name: str, marks: list[Mark], plain: bool = Fal
         name=name,
         colors=Markup(colors.get_style_defs(".highlight")),
         marks=marks,
+        note=note,
         total=sum(mark.points or 0 for mark in marks),
         most=sum(mark.maximum for mark in marks),
         unread=sum(mark.points is None for mark in marks),

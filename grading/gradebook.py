@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
+import subprocess
 import warnings
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from grading import exports, rubric
 from grading.course import Course, replace
 from grading.records import Flag, Mark
+from grading.rubric import Rubric
+from grading.source import read
 
 CHANGED = "changed since it was read"
-MARKS = """
-SELECT submitted_assignment.student_id, base_cell.name, grade.auto_score, grade.manual_score,
-       coalesce(grade.extra_credit, 0), grade.needs_manual_grade, grade_cells.max_score,
-       coalesce(comment.manual_comment, comment.auto_comment, '')
+
+
+class CopyError(Exception):
+    """The gradebook could not be copied before a change."""
+
+
+GRADES = """
 FROM grade
 JOIN base_cell ON base_cell.id = grade.cell_id
 JOIN grade_cells ON grade_cells.id = grade.cell_id
@@ -27,7 +36,23 @@ JOIN assignment ON assignment.id = submitted_assignment.assignment_id
 LEFT JOIN base_cell AS answer ON answer.name = base_cell.name AND answer.notebook_id = base_cell.notebook_id
      AND answer.type = 'SolutionCell'
 LEFT JOIN comment ON comment.notebook_id = grade.notebook_id AND comment.cell_id = answer.id
-WHERE assignment.name = ?
+WHERE assignment.name = :name
+"""
+MARKS = f"""
+SELECT submitted_assignment.student_id, base_cell.name, grade.auto_score, grade.manual_score,
+       coalesce(grade.extra_credit, 0), grade.needs_manual_grade, grade_cells.max_score,
+       coalesce(comment.manual_comment, comment.auto_comment, '')
+{GRADES}
+"""
+COMMENTED = f"""
+SELECT grade.id, base_cell.name, grade.auto_score, comment.manual_comment, comment.auto_comment
+{GRADES} AND comment.id IS NOT NULL AND grade.manual_score IS NULL
+"""
+STUDENTS = """
+SELECT submitted_assignment.student_id
+FROM submitted_assignment
+JOIN assignment ON assignment.id = submitted_assignment.assignment_id
+WHERE assignment.name = :name
 """
 
 
@@ -36,6 +61,7 @@ class Writer:
 
     def __init__(self, course: Course, name: str, book: Any) -> None:
         self.course, self.name, self.book = course, name, book
+        self.rubrics = rubrics_of(course, name)
         path = aside(course, name)
         self.aside = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
@@ -55,14 +81,22 @@ class Writer:
         self.book.update_or_create_student(student, **({"last_name": name[:128]} if name else {}))
         waiting = self.aside.get(student) if not self._known(student) else None
         submission = self.book.update_or_create_submission(self.name, student)
+        submission.timestamp = self._collected(student)
         if waiting:
             self._give_back(submission, waiting)
+        said = {comment.name: comment.manual_comment for comment in submission.notebooks[0].comments}
         found, order = {mark.question: mark for mark in marks}, {mark.question: i for i, mark in enumerate(marks)}
         kept, flags = [], []
         for grade in submission.notebooks[0].grades:
             mark = found[grade.name]
             grade.auto_score = mark.points
-            if grade.manual_score is None:
+            by_items = rubric.points(self.rubrics.get(grade.name, ()), said.get(grade.name))
+            if by_items is not None and grade.manual_score is None:
+                if grade.name in changed:  # ticked for another text: as points that were given for it
+                    grade.manual_score, grade.needs_manual_grade = by_items, True
+                else:
+                    grade.auto_score, grade.needs_manual_grade = by_items, False
+            elif grade.manual_score is None:
                 grade.needs_manual_grade = mark.points is None
             elif grade.name in changed:
                 grade.needs_manual_grade = True
@@ -71,15 +105,32 @@ class Writer:
         for comment in submission.notebooks[0].comments:
             comment.auto_comment = found[comment.name].comment or None if comment.name in found else None
         self.book.db.commit()
-        for kind in ("submitted", "autograded"):  # after the commit: an interrupted run sees the change again
-            folder = self.course.root / kind / student / self.name
-            folder.mkdir(parents=True, exist_ok=True)
-            replace(folder / f"{self.name}.ipynb", notebook)
-        comments = {c.name: c.comment or "" for c in submission.notebooks[0].comments}
+        # the Formgrader counts folders; what nbgrader collected into this one stays as the student handed it in
+        (self.course.root / "submitted" / student / self.name).mkdir(parents=True, exist_ok=True)
+        folder = self.course.root / "autograded" / student / self.name
+        folder.mkdir(parents=True, exist_ok=True)  # after the commit: an interrupted run sees the change again
+        replace(folder / f"{self.name}.ipynb", notebook)
+        comments = {
+            c.name: rubric.shown(self.rubrics.get(c.name, ()), c.comment) for c in submission.notebooks[0].comments
+        }
         for grade in submission.notebooks[0].grades:
             points = points_of(grade.auto_score, grade.manual_score, grade.extra_credit or 0, grade.needs_manual_grade)
             kept.append(Mark(grade.name, points, float(grade.max_score), comments.get(grade.name, "")))
         return tuple(sorted(kept, key=lambda mark: order[mark.question])), flags
+
+    def _collected(self, student: str) -> datetime | None:
+        """The moment of the copy that nbgrader collected from its exchange, as it reads it, or nothing.
+
+        The Formgrader takes what has another one in the gradebook for not yet graded.
+        """
+        folder = self.course.root / "submitted" / student / self.name
+        with contextlib.suppress(StopIteration, exports.FileError, ValueError):
+            found = exports.members(folder) if folder.is_dir() else []
+            stamp = next(member for member in found if member.path == ("timestamp.txt",))
+            text = stamp.read()[:100].decode().strip()
+            if m := re.fullmatch(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})?) UTC", text):
+                return datetime.fromisoformat(m[1])
+        return None
 
     def _known(self, student: str) -> bool:
         from nbgrader.api import MissingEntry
@@ -144,19 +195,35 @@ def aside(course: Course, name: str) -> Path:
     return course.root / f"{name}.by-hand.json"
 
 
+def copy_whole(course: Course) -> None:
+    """Keep a copy of the whole gradebook beside it: a file of SQLite, or what pg_dump writes."""
+    ending = "db" if course.database.startswith("sqlite") else "sql"
+    number = 1
+    while (copy := course.root / f"gradebook.before-regrade-{number}.{ending}").exists():
+        number += 1
+    if ending == "db":
+        database = course.root / "gradebook.db"
+        with contextlib.closing(sqlite3.connect(database)) as now, contextlib.closing(sqlite3.connect(copy)) as then:
+            now.backup(then)
+        return
+    address = course.database.replace("+psycopg", "", 1)
+    try:
+        command = ["pg_dump", "--file", str(copy), "--dbname", address]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = getattr(error, "stderr", "") or str(error)
+        raise CopyError(f"no copy of the gradebook, so nothing is changed: pg_dump: {why.strip()}") from None
+
+
 def set_aside(course: Course, name: str) -> None:
     """Take an assignment out of the gradebook; points and comments that were given by hand wait in a file for put.
 
     A copy of the whole gradebook stays beside it. What the file held before stays in it, if it is not given anew.
     """
-    database, path = course.root / "gradebook.db", aside(course, name)
-    if not database.exists():
+    path = aside(course, name)
+    if not course.has_gradebook():
         return
-    number = 1
-    while (copy := course.root / f"gradebook.before-regrade-{number}.db").exists():
-        number += 1
-    with contextlib.closing(sqlite3.connect(database)) as now, contextlib.closing(sqlite3.connect(copy)) as then:
-        now.backup(then)
+    copy_whole(course)
     kept: dict[str, dict[str, dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     with writer(course, name) as book:
         if not any(assignment.name == name for assignment in book.book.assignments):
@@ -180,7 +247,7 @@ def set_aside(course: Course, name: str) -> None:
 
 def cells_of(course: Course, name: str) -> tuple[set[tuple[str, str]], int]:
     """The cells of an assignment as the gradebook has them, by name and kind, and how many submissions it has."""
-    if not (course.root / "gradebook.db").exists():
+    if not course.has_gradebook():
         return set(), 0
     with writer(course, name) as book:
         found = [assignment for assignment in book.book.assignments if assignment.name == name]
@@ -203,11 +270,51 @@ def writer(course: Course, name: str) -> Iterator[Writer]:
             yield Writer(course, name, book)
 
 
+def rubrics_of(course: Course, name: str) -> dict[str, Rubric]:
+    """The rubrics of an assignment, by question."""
+    return rubric.rubrics(read(course.source(name)))
+
+
+def settle(course: Course, name: str) -> None:
+    """Give the points of the rubric's items that readers ticked in comments, where they typed no points themselves."""
+    from nbgrader.api import Grade
+    from sqlalchemy import text
+
+    rubrics = rubrics_of(course, name)
+    with writer(course, name) as book:
+        db = book.book.db
+        for cell, question, given, comment, automatic in db.execute(text(COMMENTED), {"name": name}).all():
+            if question not in rubrics:
+                continue
+            points = rubric.points(rubrics[question], comment)
+            if points is None and (given is None or automatic):  # no item is ticked, and none was
+                continue
+            grade = db.get(Grade, cell)
+            grade.auto_score, grade.needs_manual_grade = points, points is None  # no longer ticked: to be read
+        db.commit()
+
+
+def students(course: Course, name: str) -> set[str]:
+    """Who has a submission to an assignment in the gradebook: their names alone, which is quick for thousands."""
+    from sqlalchemy import text
+
+    if not course.has_gradebook():
+        return set()
+    with writer(course, name) as book:
+        return {student for (student,) in book.book.db.execute(text(STUDENTS), {"name": name})}
+
+
 def all_marks(course: Course, name: str) -> dict[str, dict[str, Mark]]:
     """Everybody's marks as they are now, by student and question; one question to the database, whatever the class."""
+    from sqlalchemy import text
+
+    rubrics = rubrics_of(course, name)
     found: dict[str, dict[str, Mark]] = {}
-    with contextlib.closing(sqlite3.connect(course.root / "gradebook.db", timeout=120)) as database:
-        for student, question, auto, manual, extra, unread, most, comment in database.execute(MARKS, (name,)):
+    with writer(course, name) as book:
+        for student, question, auto, manual, extra, unread, most, comment in book.book.db.execute(
+            text(MARKS), {"name": name}
+        ):
             points = points_of(auto, manual, extra, bool(unread))
-            found.setdefault(student, {})[question] = Mark(question, points, float(most), comment)
+            said = rubric.shown(rubrics.get(question, ()), comment)
+            found.setdefault(student, {})[question] = Mark(question, points, float(most), said)
     return found

@@ -48,13 +48,8 @@ class Submission:
     others: dict[str, Reader] = field(default_factory=dict)
     judged: bool = False
     together: tuple[str, ...] = ()
+    file_id: int = 0  # the learning system's number of a file of this submission
     flags: list[Flag] = field(default_factory=list)
-
-    def lateness(self, limit: datetime | None) -> str:
-        """ "yes", "no" or, where there is a deadline and nothing says when this came, ""."""
-        if self.late or (limit and self.when and self.when > limit):
-            return "yes"
-        return "no" if limit is None or self.when or self.judged else ""
 
 
 class Collected(dict[str, Submission]):
@@ -82,9 +77,10 @@ def key_of(own: str) -> str:
     """The key for an id, or for a name where there is none: itself if it can be a file name, or else with a digest.
 
     It depends on nothing else, so it is the same in every export. Composed and decomposed accents are the same.
+    One that ends like a file gets a digest, too: a folder of that name would lose its ending (`stem`).
     """
     own = unicodedata.normalize("NFC", own)
-    if SAFE.fullmatch(own) and not own.endswith("."):
+    if SAFE.fullmatch(own) and not own.endswith(".") and stem(own) == own:
         return own
     plain = unicodedata.normalize("NFKD", own).encode("ascii", "ignore").decode()
     return f"{re.sub(r'[^A-Za-z0-9]+', '-', plain)[:40].strip('-') or 'student'}-{digest(own)}"
@@ -146,7 +142,7 @@ def _submission(key: str, own: list[tuple[Owner, Member]], zone: tzinfo | None) 
     first = own[0][0]
     entry = Submission(key, id=person(first.id), name=person(first.name), system=first.system)
     entry.judged, entry.late = first.system == "Canvas", any(owner.late for owner, _ in own)
-    entry.together = first.together
+    entry.together, entry.file_id = first.together, max(owner.order for owner, _ in own)
     if first.together:
         entry.flags.append(Flag("handed in together", ", ".join(map(person, first.together))))
     attempts = {owner.time: times.handed_in(owner.time, zone) for owner, _ in own if owner.time}

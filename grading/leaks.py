@@ -1,8 +1,9 @@
 """Look for secrets in everything that is published: python -m grading leaks FOLDER [--student].
 
 Secrets are the solutions and hidden tests of the assignments and, in the students' edition, the solutions of the
-chapters. Every file in the folder is read, and what is inside of zip, gzip and tar files, notebooks, JSON and SQLite
-files. HTML tags, entities, escapes, colors and spacing do not hide a line.
+chapters and the mistakes that their answer boxes know; the boxes' checks are public. Every file in the folder is read,
+and what is inside of zip, gzip and tar files, notebooks, JSON and SQLite files. HTML tags, entities, escapes, colors
+and spacing do not hide a line.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import yaml
 from numpy.lib.stride_tricks import sliding_window_view
 
 from grading import source as assignments
@@ -31,21 +33,22 @@ def squeeze(text: str) -> str:
     return re.sub(r"[\W_]+", "", text)
 
 
-def secret_lines(student: bool, root: Path = GRADING.parent, sources: Path | None = None) -> dict[str, str]:
+def hidden_lines(student: bool, root: Path = GRADING.parent, sources: Path | None = None) -> dict[str, str]:
     """Return {what to look for: the line and where it stands}."""
     found: dict[str, str] = {}
     public = ""
     for source in sorted((sources or SOURCES).glob("*.md")):
         notebook = assignments.read(source)
         public += squeeze("\n".join(assignments.REGION.sub("", cell.source) for cell in notebook.cells))
-        for line in assignments.secret_lines(notebook):
+        for line in assignments.hidden_lines(notebook):
             _add(found, line, source.name)
+    hints = "student" in answer_hints(root)
     chapters = [root / "index.md", *sorted((root / "book").glob("*.md"))]
     for chapter in (c for c in chapters if c.exists()):
         text = chapter.read_text(encoding="utf-8")
         if student:
             outside, inside = read_simply(text)
-            public += squeeze("\n".join(outside))
+            public += squeeze("\n".join([*outside, *CHECKS.findall(text), *(MISTAKES.findall(text) if hints else ())]))
             for line in inside:
                 _add(found, line, chapter.name)
         else:
@@ -54,6 +57,18 @@ def secret_lines(student: bool, root: Path = GRADING.parent, sources: Path | Non
     package = "".join(path.read_text(encoding="utf-8") for path in modules)
     public += squeeze(package)
     return {key: where for key, where in found.items() if key not in public}
+
+
+# Of an answer box, what the students' edition publishes with a purpose; the second only where it is to give hints.
+CHECKS = re.compile(r"^```\{code-cell\}[^\n]*\n:tags: \[check\]\n(.*?)^```", re.M | re.S)
+MISTAKES = re.compile(r"^```\{mistakes\}\n(.*?)^```", re.M | re.S)
+
+
+def answer_hints(root: Path) -> list[str]:
+    """Return the editions whose answer boxes give hints, as _config.yml has them."""
+    config = root / "_config.yml"
+    settings = yaml.safe_load(config.read_text("utf8")) if config.exists() else {}
+    return list(settings.get("sphinx", {}).get("config", {}).get("answer_hints", ["public"]))
 
 
 OPENS = re.compile(
@@ -187,7 +202,7 @@ def leaks(folder: Path, secrets: dict[str, str]) -> list[str]:
 def main(arguments: list[str]) -> None:
     """The command."""
     folders = [Path(a) for a in arguments if a != "--student"]
-    secrets = secret_lines("--student" in arguments)
+    secrets = hidden_lines("--student" in arguments)
     found = [line for folder in folders for line in leaks(folder, secrets)]
     if "--student" in arguments:
         found += [line for folder in folders for line in published_gates(folder)]

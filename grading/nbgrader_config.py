@@ -13,7 +13,7 @@ root = Path(os.environ.get("NORMCORE_GRADING", HERE / "_build")).resolve()
 root.mkdir(parents=True, exist_ok=True)
 c.CourseDirectory.course_id = "normcore"
 c.CourseDirectory.root = str(root)
-c.CourseDirectory.db_url = f"sqlite:///{root}/gradebook.db?timeout=120"
+c.CourseDirectory.db_url = os.environ.get("GRADEBOOK") or f"sqlite:///{root}/gradebook.db?timeout=120"
 
 
 # the Formgrader's Autograde would run student code with your rights: it stops here instead

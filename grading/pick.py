@@ -101,13 +101,13 @@ def best(released: str, files: list[tuple[str, str]]) -> dict[str, Any]:
     flags: list[Flag] = []
     found: list[tuple[int, bool, int, str, bytes]] = []
     total = 0
-    for label, text in files:
-        for place, data in inside(label, base64.b64decode(text), flags):
-            total += len(data)
-            if len(found) == MOST_INSIDE or total > MOST_ALL:
-                flags.append(Flag("several notebooks", "too many or too large to open all"))
-                break
-            found.append((work_in(ours, data), place.rpartition("/")[2] == exact, len(found), place, data))
+    all_of_them = (pair for label, text in files for pair in inside(label, base64.b64decode(text), flags))
+    for place, data in all_of_them:
+        total += len(data)
+        if len(found) == MOST_INSIDE or total > MOST_ALL:
+            flags.append(Flag("several notebooks", "too many or too large to open all"))
+            break
+        found.append((work_in(ours, data), place.rpartition("/")[2] == exact, len(found), place, data))
     if not found:
         return {"label": "", "data": None, "flags": [[f.kind, f.detail] for f in [*flags, Flag("no notebook")]]}
     first, *others = sorted(found, key=lambda one: one[:3], reverse=True)

@@ -63,6 +63,9 @@ class Record:
     flags: tuple[Flag, ...] = ()
     ids: tuple[str, ...] = ()
     late: str = ""  # "yes", "no" or, where no time is known, ""
+    off: float | None = 0.0  # percent of the points that being late costs; None where nobody knows how much
+    told: str = ""  # what the feedback page says about being late
+    file_id: str = ""  # the learning system's number of the file, which some want back with feedback
     seconds: float = 0.0
     error: str = ""  # why it could not be graded
 
@@ -75,6 +78,22 @@ class Record:
     def points(self) -> float:
         """All points so far."""
         return sum(mark.points or 0 for mark in self.marks)
+
+    @property
+    def total(self) -> float:
+        """The points without what being late costs."""
+        return round(self.points * (1 - (self.off or 0) / 100), 2)
+
+    @property
+    def unread(self) -> int:
+        """How many answers nobody has read yet."""
+        return sum(mark.points is None for mark in self.marks)
+
+    @property
+    def note(self) -> str:
+        """What the student is told about being late, if it cost something."""
+        lost = self.points - self.total
+        return f"Taken off for being late: {lost:g} of {self.points:g} points ({self.off:g}%)." if lost else ""
 
     @property
     def all_flags(self) -> tuple[Flag, ...]:

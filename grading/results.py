@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
+from itertools import islice
 from pathlib import Path
 
 import jinja2
@@ -15,18 +17,28 @@ import jinja2
 from grading.course import replace
 from grading.records import Flag, Mark, Record
 
+MOST_NAMED = 3  # of those who share a cell
+
 
 def shared_cells(records: Iterable[Record]) -> dict[str, list[str]]:
-    """Return, for each student, the others who handed in a cell with the same random id."""
-    records = list(records)
-    owners: dict[str, set[str]] = {}
+    """Return, for each student, the first others who handed in a cell with the same random id.
+
+    A cell that the whole class has costs no more than one that two have: no list is read further than it is named.
+    """
+    records = sorted(records, key=lambda record: record.student)
+    owners: dict[str, list[str]] = {}
     for record in records:
-        for own in record.ids:
-            if own:
-                owners.setdefault(own, set()).add(record.student)
-    together = {r.student: {s.student for s in records if r.together and s.together == r.together} for r in records}
+        for own in set(record.ids) - {""}:
+            owners.setdefault(own, []).append(record.student)
+    together = {record.student: record.together for record in records}
+
+    def others(record: Record, own: str) -> Iterator[str]:
+        for student in owners.get(own, ()):
+            if student != record.student and not (record.together and together[student] == record.together):
+                yield student
+
     return {
-        r.student: sorted(set().union(*(owners.get(i, set()) for i in r.ids)) - {r.student} - together[r.student])
+        r.student: sorted({other for own in set(r.ids) for other in islice(others(r, own), MOST_NAMED)})[:MOST_NAMED]
         for r in records
     }
 
@@ -34,7 +46,8 @@ def shared_cells(records: Iterable[Record]) -> dict[str, list[str]]:
 def flags_of(record: Record, shared: dict[str, list[str]]) -> tuple[Flag, ...]:
     """Every flag of a submission."""
     others = shared[record.student]
-    return record.all_flags + ((Flag("cells in common", ", ".join(others[:3])),) if others else ())
+    unknown = (Flag("late by an unknown time", "nothing is taken off"),) if record.off is None else ()
+    return record.all_flags + unknown + ((Flag("cells in common", ", ".join(others)),) if others else ())
 
 
 OF_A_VERSION = (
@@ -74,27 +87,41 @@ def write_results(results: Path, name: str, records: list[Record], absent: Seque
     replace(results / "summary.html", summary(name, records, shared, absent, changed))
 
 
+# what makes a formula of a cell: at its start, or behind what another program may take for the end of a cell
+FORMULA = re.compile(r"""(^|[;,|\t])([\s"']*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
+NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)?%?)?")  # also a dash alone
+
+
 def cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    """A text on one line that no spreadsheet takes for a formula, whatever it splits cells at: see the apostrophes."""
+    text = re.sub(r"[\r\n]+", " ", text)
+    return text if NUMBER.fullmatch(text) else FORMULA.sub(r"\1\2'", text)
+
+
+def sheet(rows: Iterable[Sequence[object]], mark: str = "\N{BYTE ORDER MARK}") -> str:
+    """Rows as CSV, with every cell made safe; the byte order mark tells Excel that it is UTF-8."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([[cell(str(value)) for value in row] for row in rows])
+    return mark + out.getvalue()
 
 
 def table(name: str, records: list[Record], shared: dict[str, list[str]]) -> str:
-    """grades.csv: one line for each question of each student; the byte order mark tells Excel that it is UTF-8."""
-    out = io.StringIO()
-    write = csv.writer(out, lineterminator="\n")
-    head = ["id", "name", "student", "assignment", "question", "points", "maximum", "total", "flag", "late"]
-    write.writerow(head)
+    """grades.csv: one line for each question of each student."""
+    rows: list[list[str]] = [
+        ["id", "name", "student", "assignment", "question", "points", "maximum", "total", "flag", "late", "off"]
+    ]
     for record in records:
         flags = [str(flag) for flag in flags_of(record, shared)]
-        who = [cell(record.id), cell(record.name), cell(record.student), name]
+        who = [record.id, record.name, record.student, name]
         for mark in record.marks or (Mark("", None, 0),):
             by_hand = ["to be read"] if mark.points is None and mark.question else []
             points = "" if mark.points is None else f"{mark.points:g}"
             most = f"{mark.maximum:g}" if mark.maximum else ""
-            total = f"{record.points:g}" if record.marks else ""
-            write.writerow([*who, mark.question, points, most, total, "; ".join(flags + by_hand), record.late])
-    return "\N{BYTE ORDER MARK}" + out.getvalue()
+            total = f"{record.total:g}" if record.marks else ""
+            lost = record.points - record.total
+            off = f"{lost:g}" if lost else ""
+            rows.append([*who, mark.question, points, most, total, "; ".join(flags + by_hand), record.late, off])
+    return sheet(rows)
 
 
 def distribution(totals: list[float], most: float, unread: int) -> str:

@@ -171,16 +171,16 @@ def _is_prose(cell: dict[str, Any]) -> bool:
     return comments or source[0] in "\"'" or not CODE.search(source)
 
 
-def draw(notebook: str, name: str, marks: tuple[Mark, ...]) -> tuple[str, str]:
+def draw(notebook: str, name: str, marks: tuple[Mark, ...], note: str = "") -> tuple[str, str]:
     """The feedback page, and why it is a plain one, if it is: text as it was written, or the marks alone."""
     given = [[m.question, m.points, m.maximum, m.comment] for m in marks]
     why = ""
     for plain in (False, True):
         try:
-            return _forge(feedback_step, notebook, name, given, plain, seconds=DRAWING), why
+            return _forge(feedback_step, notebook, name, given, plain, note, seconds=DRAWING), why
         except WorkError as error:
             why = why or str(error)
-    return feedback.page(nbformat.v4.new_notebook(), name, list(marks)), why
+    return feedback.page(nbformat.v4.new_notebook(), name, list(marks), note=note), why
 
 
 # -- the steps, in a child of the forge --------------------------------------------------------------------------
@@ -215,10 +215,10 @@ def examine_step(job: Job, mended: str) -> dict[str, Any]:
     return {"notebook": nbformat.writes(done.notebook), "points": done.points, "flags": _flags(done.flags)}
 
 
-def feedback_step(notebook: str, name: str, marks: list[list[Any]], plain: bool) -> str:
+def feedback_step(notebook: str, name: str, marks: list[list[Any]], plain: bool, note: str = "") -> str:
     """Draw the feedback page."""
     read: NotebookNode = nbformat.reads(notebook, as_version=4)
-    return feedback.page(read, name, [Mark(*mark) for mark in marks], plain)
+    return feedback.page(read, name, [Mark(*mark) for mark in marks], plain, note)
 
 
 def _flags(flags: Any) -> list[list[str]]:

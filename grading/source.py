@@ -3,6 +3,7 @@
 Every code cell of a source says what it is, in its first lines; a cell that does not stops the build:
 
     :given: NAME                locked: imports and helpers
+    :variant: NAME              locked: numbers of the student's own, from draw.integer(low, high), draw.choice(options)
     :asked: NAME                locked: functions that run beside the answers and hand numbers and arrays to the tests
     :answer: NAME               the student writes it; holds a region ### BEGIN SOLUTION ... ### END SOLUTION
     :test: NAME, :points: N     locked and graded; hidden parts between ### BEGIN HIDDEN TESTS ... ### END HIDDEN TESTS
@@ -27,7 +28,9 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-ROLES = ("given", "asked", "answer", "test", "scratch", "keep", "written")
+from grading import variants
+
+ROLES = ("given", "variant", "asked", "answer", "test", "scratch", "keep", "written")
 MARKERS = ("### BEGIN SOLUTION", "### END SOLUTION", "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
 STUB = '# YOUR CODE HERE\nraise NotImplementedError("Replace this line with your code.")'
 REGION = re.compile(
@@ -86,8 +89,16 @@ def bound_names(code: str) -> set[str]:
     return names
 
 
-def read(source: Path) -> NotebookNode:
-    """Read a source, check it, and return the notebook with solutions, hidden tests and nbgrader's metadata."""
+def has_variants(source: Path) -> bool:
+    """True if students get numbers of their own."""
+    return bool(re.search(r"^:variant:", source.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def read(source: Path, seed: bytes = b"") -> NotebookNode:
+    """Read a source, check it, and return the notebook with solutions, hidden tests and nbgrader's metadata.
+
+    The seed is that of the student's own numbers, see variants.py; without one they are those that everybody gets.
+    """
     notebook = jupytext.reads(source.read_text(encoding="utf-8"), fmt="md:myst")
     seen: set[str] = set()
     given_names: set[str] = set()
@@ -117,6 +128,11 @@ def read(source: Path) -> NotebookNode:
         points = cell.metadata.get("points")
         if graded != isinstance(points, int | float) or (graded and points <= 0):
             raise SourceError(f"{where}: tests and written answers, and only they, have points")
+        if role == "variant":
+            try:
+                cell.source, role = variants.drawn(cell.source, seed), "given"
+            except Exception as error:
+                raise SourceError(f"{where}: {type(error).__name__}: {error}") from None
         if role in ("given", "asked"):
             given_names |= bound_names(cell.source)
         elif role == "answer" and (clash := given_names & bound_names(cell.source)):
@@ -133,7 +149,7 @@ def read(source: Path) -> NotebookNode:
                 **({"points": points} if graded else {}),
             )
         cell["id"] = f"{source.stem}-{name}"
-    if not secret_lines(notebook):
+    if not hidden_lines(notebook):
         raise SourceError(f"{source.name}: no solution and no hidden test in it")
     notebook.metadata = NotebookNode(
         kernelspec={"name": "python3", "display_name": "Python 3", "language": "python"},
@@ -149,7 +165,7 @@ def regions(notebook: NotebookNode) -> Iterator[str]:
         yield from REGION.findall(cell.source)
 
 
-def secret_lines(notebook: NotebookNode) -> set[str]:
+def hidden_lines(notebook: NotebookNode) -> set[str]:
     """Lines that no student may see: those of solutions and hidden tests that stand nowhere else."""
     public = {line.strip() for cell in notebook.cells for line in REGION.sub("", cell.source).splitlines()}
     lines = {line.strip() for region in regions(notebook) for line in region.splitlines()}
@@ -177,7 +193,7 @@ def student_version(notebook: NotebookNode) -> NotebookNode:
         if meta and not meta["solution"]:
             cell.metadata["editable"] = False
     text = "\n".join(cell.source for cell in released.cells)
-    leaked = [line for line in secret_lines(notebook) if line in text]
+    leaked = [line for line in hidden_lines(notebook) if line in text]
     leaked += [line for line in text.splitlines() if looks_like_a_marker(line)]
     if leaked:
         raise SourceError(f"the student version would show {leaked}")
@@ -195,7 +211,8 @@ def _public(region: re.Match[str], stub: str) -> str:
 
 def fingerprint(source: Path) -> str:
     """A short digest of a source and of the program that reads it."""
-    return hashlib.sha256(source.read_bytes() + Path(__file__).read_bytes()).hexdigest()[:16]
+    parts = (source.read_bytes(), *(Path(module).read_bytes() for module in (__file__, variants.__file__)))
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def maximum(notebook: NotebookNode, automatic: bool = False) -> float:

@@ -48,14 +48,17 @@ def attach(moment: datetime, zone: tzinfo | None) -> datetime:
     return moment.replace(tzinfo=zone) if zone else moment.astimezone()
 
 
-def deadline(due: str) -> datetime:
-    """The last moment that is not late; a date alone means through the end of that day. ValueError for a wrong one."""
-    moment, timed = parse(due, None)
+def deadline(due: str, zone: tzinfo | None = None) -> datetime:
+    """The last moment that is not late; a date alone means through the end of that day. ValueError for a wrong one.
+
+    Without a zone of its own it is in the given one, or this machine's.
+    """
+    moment, timed = parse(due, zone)
     if timed:
         return moment
     m = MOMENT.fullmatch(due)
-    zone = zone_of(m["zone"]) if m and m["zone"] else None
-    return attach(datetime.combine(moment.date(), time(23, 59, 59, 999_999)), zone)
+    own = zone_of(m["zone"]) if m and m["zone"] else zone
+    return attach(datetime.combine(moment.date(), time(23, 59, 59, 999_999)), own)
 
 
 def zone_in(due: str) -> tzinfo | None:
@@ -74,7 +77,8 @@ def said(moment: datetime) -> str:
 
 def handed_in(text: str, zone: tzinfo | None) -> datetime | None:
     """When a system says that something was handed in: Blackboard's 2026-11-30-22-00-00, Brightspace's
-    Oct 10, 2025 1022 AM, Gradescope's 2021-09-20 18:04:05.123 Z; None if it cannot be read.
+    Oct 10, 2025 1022 AM, Gradescope's 2021-09-20 18:04:05.123 Z, Moodle's Tuesday, 1 December 2026, 5:46 PM; None if it
+    cannot be read.
     """
     text = text.strip()
     if m := re.fullmatch(r"(\d{4}-\d\d-\d\d)-(\d\d)-(\d\d)-(\d\d)", text):
@@ -83,7 +87,7 @@ def handed_in(text: str, zone: tzinfo | None) -> datetime | None:
         return parse(text, zone)[0]
     except (ValueError, OverflowError):
         pass
-    words = " ".join(re.sub(r"[,.:]", "", text).split())
+    words = re.sub(r"^[A-Z][a-z]+day ", "", " ".join(re.sub(r"[,.:]", "", text).split()))
     for form in ("%b %d %Y %I%M %p", "%d %b %Y %I%M %p", "%b %d %Y %H%M", "%d %b %Y %H%M"):
         for month in (form, form.replace("%b", "%B")):
             if m := re.fullmatch(r"(.*\d{4}) (\d{3})( [AP]M)?", words):

@@ -12,6 +12,7 @@
     blocked: `Python could not be downloaded: the connection is gone, or something blocks it. Reload the page to try again. ${ELSEWHERE}`,
     full: "This browser has no storage left for this site. The chapter runs, but your changes cannot be kept: download the notebook (File ▸ Download) before you close the window.",
     slow: `Python is still not there after two minutes. A slow connection may need longer; reload the page if nothing moves. ${ELSEWHERE}`,
+    stop: "Python in a browser cannot be stopped in the middle of a cell. Restarting it ends the cell; what you wrote stays, variables are gone.",
     old: "The book has changed since your last visit, and this is the new edition. What you changed in the old one is still in this browser:",
   };
 
@@ -46,23 +47,122 @@
     return note;
   };
 
+  const MADE = window.normcoreLive ?? { downloads: [], pages: {} }; // build_lite.py writes it above this script
+  const notebook = () => window.jupyterapp?.shell?.currentWidget;
+
   const start = () => {
     document.body.append(box);
+    wayBack();
     if (location.protocol === "file:") return warn("file");
     if (typeof WebAssembly !== "object") return warn("wasm");
     storage();
     oldCopies();
     worker();
+    whenOpen();
     return python();
   };
 
+  // ---- what JupyterLite does not do by itself ----
+
+  // a link to the chapter, unless the notebook is in the chapter's own page
+  const wayBack = () => {
+    const name = new URLSearchParams(location.search).get("path")?.replace(/\.ipynb$/, "");
+    const page = MADE.pages[name];
+    if (!page || window.parent !== window) return;
+    const note = line("", "back");
+    const link = document.createElement("a");
+    link.href = new URL(`../../${page}`, location.href);
+    link.textContent = "← Back to the chapter";
+    link.style.cssText = "color:#fff";
+    note.append(link);
+    note.style.justifySelf = "end";
+  };
+
+  const whenOpen = () => {
+    const opened = setInterval(() => {
+      const context = notebook()?.context;
+      if (!context?.isReady) return;
+      clearInterval(opened);
+      keepChanges(context);
+      window.jupyterapp.commands.commandExecuted.connect((_, { id }) => /interrupt/.test(id) && stop());
+    }, 300);
+  };
+
+  // JupyterLite saves every two minutes; a reload before that would lose what was written.
+  const keepChanges = (context) => {
+    let waiting = 0;
+    const save = () => {
+      waiting = clearTimeout(waiting);
+      if (context.model.dirty) context.save().catch(() => undefined); // no room: watchStorage says so
+    };
+    context.model.contentChanged.connect(() => {
+      clearTimeout(waiting);
+      waiting = setTimeout(save, 1000);
+    });
+    document.addEventListener("visibilitychange", () => document.hidden && waiting && save());
+  };
+
+  const stop = () => {
+    const { kernel } = notebook().sessionContext.session;
+    if (kernel.status !== "busy" || box.querySelector(".nc-stop")) return;
+    const note = line(SAY.stop, "stop");
+    const button = document.createElement("button");
+    button.textContent = "Restart Python";
+    button.style.cssText = "margin-left:.75rem;font:inherit";
+    button.onclick = () => {
+      note.remove();
+      python();
+      kernel.restart();
+    };
+    note.append(button);
+    close(note);
+  };
+
+  // Light or dark as the book: its pages keep what the reader chose.
+  const isDark = () => {
+    let mode = "auto";
+    try {
+      mode = localStorage.getItem("mode") || mode;
+    } catch {
+      // a window without storage
+    }
+    return mode === "dark" || (mode === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
+  };
+
+  const dim = (config) => {
+    const themes = "@jupyterlab/apputils-extension:themes";
+    const settingsOverrides = { ...config.settingsOverrides, [themes]: { theme: "JupyterLab Dark" } };
+    return { ...config, settingsOverrides };
+  };
+
   // ---- Python ----
+
+  // Python's worker tells nobody how far it is. Its files are asked for from here as well, one after the other, so they
+  // come once, into the browser's cache, and can be counted; those of the first cell, too. A private window may keep no
+  // large file: there it ends after the first one.
+  const loaded = { bytes: 0, all: MADE.downloads.reduce((sum, [, size]) => sum + size, 0), done: false };
+  const download = async () => {
+    for (const [name] of MADE.downloads) {
+      const address = new URL(`../static/pyodide/${name}`, location.href);
+      try {
+        const { body } = await fetch(address, { priority: "low" });
+        const reader = body.getReader();
+        for (let part = await reader.read(); !part.done; part = await reader.read()) loaded.bytes += part.value.length;
+        const kept = await fetch(address, { cache: "only-if-cached", mode: "same-origin" });
+        kept.body.cancel();
+        if (!kept.ok) break;
+      } catch {
+        break; // python() asks what is the matter
+      }
+    }
+    loaded.done = true;
+  };
+  const percent = () => Math.min(99, Math.floor((100 * loaded.bytes) / (loaded.all || 1)));
 
   const python = () => {
     const began = Date.now();
     const note = line("", "progress");
     const bar = document.createElement("progress");
-    bar.style.cssText = "width:100%;display:block";
     const text = document.createElement("span");
     note.append(text, bar);
     let running = true;
@@ -73,13 +173,19 @@
     };
     const tick = () => {
       const seconds = Math.round((Date.now() - began) / 1000);
-      text.textContent = `Starting Python in your browser: ${seconds} s. The first time it downloads ${SIZE}.`;
+      // a bar that moves without end takes the processor from Python
+      bar.style.cssText = `width:100%;display:${loaded.done ? "none" : "block"}`;
+      bar.value = percent() / 100;
+      const far = loaded.done ? "" : ` ${percent()}% of ${SIZE} are here; the next time they come from your disk.`;
+      text.textContent = `Starting Python in your browser: ${seconds} s.${far}`;
       if (seconds > 120) warn("slow");
-      const session = window.jupyterapp?.shell?.currentWidget?.sessionContext?.session;
+      const session = notebook()?.sessionContext?.session;
       if (session?.kernel?.status === "idle") {
         end();
-        const ready = line("Python is ready. Shift+Enter runs a cell; Run ▸ Run All Cells runs the chapter.", "ready");
+        const how = matchMedia("(pointer: coarse)").matches ? "▶ in the bar above" : "Shift+Enter";
+        const ready = line(`Python is ready. ${how} runs a cell; Run ▸ Run All Cells runs the chapter.`, "ready");
         setTimeout(() => ready.remove(), 8000);
+        firstCell(session);
       }
     };
     const clock = setInterval(tick, 500);
@@ -93,6 +199,28 @@
     };
     fetch(core, { method: "HEAD" }).then((answer) => answer.ok || blocked(), blocked);
     window.addEventListener("offline", blocked);
+  };
+
+  // The first cell loads NumPy and Matplotlib, some seconds in which a notebook shows [*] and nothing else.
+  const firstCell = (session) => {
+    let began = 0;
+    let note;
+    const clock = setInterval(() => {
+      const busy = session.kernel?.status === "busy";
+      if (busy && !began) {
+        began = Date.now();
+        note = line("", "first");
+      }
+      if (busy) {
+        const seconds = Math.round((Date.now() - began) / 1000);
+        const far = loaded.done ? "" : ` ${percent()}% of ${SIZE} are here.`;
+        note.textContent = `The first cell loads NumPy and Matplotlib: ${seconds} s.${far}`;
+      }
+      if (began && (!busy || Date.now() - began > 60000)) {
+        clearInterval(clock);
+        note.remove();
+      }
+    }, 300);
   };
 
   // ---- service worker, storage ----
@@ -131,13 +259,18 @@
     };
   };
 
-  const keepInMemory = () => {
+  const inMemory = (config) => {
+    const memory = { enableMemoryStorage: true };
+    for (const what of ["contents", "settings", "workspaces"]) memory[`${what}StorageDrivers`] = ["memoryStorageDriver"];
+    return { ...config, ...memory };
+  };
+
+  const settle = (...changes) => {
     const config = document.getElementById("jupyter-config-data");
     const observer = new MutationObserver(() => {
       observer.disconnect(); // the page has put its settings together, and loads JupyterLite next
-      const memory = { enableMemoryStorage: true };
-      for (const what of ["contents", "settings", "workspaces"]) memory[`${what}StorageDrivers`] = ["memoryStorageDriver"];
-      config.textContent = JSON.stringify({ ...JSON.parse(config.textContent), ...memory });
+      const made = changes.reduce((settings, change) => change(settings), JSON.parse(config.textContent));
+      config.textContent = JSON.stringify(made);
     });
     observer.observe(config, { childList: true });
   };
@@ -199,8 +332,15 @@
       };
     });
 
-  if (new URLSearchParams(location.search).has(IN_MEMORY)) keepInMemory();
+  const changes = [];
+  if (isDark()) {
+    changes.push(dim);
+    document.documentElement.style.colorScheme = "dark";
+  }
+  if (new URLSearchParams(location.search).has(IN_MEMORY)) changes.push(inMemory);
   else if (window.IDBDatabase) watchStorage();
+  if (changes.length) settle(...changes);
+  if (location.protocol !== "file:") download();
   if (document.body) start();
   else document.addEventListener("DOMContentLoaded", start);
 })();

@@ -1,9 +1,9 @@
 """Data for the experiments, without a download.
 
-The handwritten digits and the two photos are real; they come with scikit-learn.  So are the pictures of clothes of
-Fashion-MNIST, of which a part comes with this package, made small; the command ``python -m normbook.data`` makes that
-part anew from the originals.  The used cars are made up, by the formula printed in :func:`used_cars`, because a
-tutorial's example needs prices that nobody has to license.
+The handwritten digits, the wines and the two photos are real; they come with scikit-learn.  So are the pictures of
+clothes of Fashion-MNIST, of which a part comes with this package, made small; the command ``python -m normbook.data``
+makes that part anew from the originals.  The used cars are made up, by the formula printed in :func:`used_cars`,
+because a tutorial's example needs prices that nobody has to license.
 """
 
 from __future__ import annotations
@@ -78,6 +78,26 @@ def used_cars(n: int = 200, seed: int = 0) -> Cars:
     distance = np.maximum(5_000.0, 12_000 * age * random.uniform(0.4, 1.6, n))
     price = 31_000 - 0.06 * distance - 700 * age + random.normal(0, 1_000, n)
     return Cars(distance, age, price)
+
+
+class Wine(NamedTuple):
+    """Wines: ``features`` (178, 13), each measured in a unit of its own, and ``kinds`` (178,), the grower 0, 1 or 2."""
+
+    features: Array
+    kinds: npt.NDArray[np.int64]
+
+
+def wine() -> Wine:
+    """The 178 wines of three growers that scikit-learn carries, with 13 chemical measurements each.
+
+    Source: S. Aeberhard and M. Forina, *Wine*, UCI Machine Learning Repository, 1992.
+
+    >>> features, kinds = wine()
+    >>> features.shape, np.bincount(kinds).tolist(), float(features[:, 12].max())
+    ((178, 13), [59, 71, 48], 1680.0)
+    """
+    table = np.loadtxt(_file("data/wine_data.csv"), delimiter=",", skiprows=1)
+    return Wine(table[:, :13], table[:, 13].astype(np.int64))
 
 
 class Labeled(NamedTuple):
@@ -241,7 +261,7 @@ def _file(path: str) -> Path:
     for folder in (*folders, Path(__file__).parent / "_data"):
         if (folder / path).exists():
             return folder / path
-    raise ModuleNotFoundError("the digits and the photos come with scikit-learn: pip install scikit-learn")
+    raise ModuleNotFoundError("the digits, wines and photos come with scikit-learn: pip install scikit-learn")
 
 
 def _tiles(pixels: Array, axis: int, count: int) -> Array:

@@ -10,10 +10,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ipywidgets as widgets
+import numpy as np
 from tqdm.auto import tqdm
 
 if sys.platform == "emscripten":
@@ -21,10 +22,19 @@ if sys.platform == "emscripten":
 
 MOST_PICTURES = 120  # every picture travels with the page
 NO_SCRIPT = "The dials need scripts, which are switched off here: this is the picture at their defaults."
+FINE = 10  # places of a dial from one drawn picture to the next, where Python draws those between
+MOST_LETTERS = 36  # that the scale of a dial can hold on a phone
 
 
 def explore(
-    draw: Callable[..., Any], *, start: dict[str, Any] | None = None, **choices: Sequence[Any]
+    draw: Callable[..., Any],
+    *,
+    start: dict[str, Any] | None = None,
+    between: Sequence[str] = (),
+    again: str | tuple[str, str] | None = None,
+    points: dict[str, tuple[float, float]] | None = None,
+    image: dict[str, Any] | None = None,
+    **choices: Sequence[Any],
 ) -> Explorer | Published:
     """Show ``draw(...)`` with a dial for each keyword argument.
 
@@ -35,6 +45,15 @@ def explore(
         ``draw_*`` function of ``normbook.figures``.  It is called once for every combination of the choices.
     start
         Where the dials stand at first, ``{argument: value}``.  A dial not named here starts at its first value.
+    between, again, points, image
+        What computing can vary, once a reader of the page has Python draw (with a kernel, change the cell).
+        ``between``: the dials that may stop between their values.
+        ``again``: an argument of ``draw`` that gets the number of clicks on a button, 1, 2, …, and is left out before;
+        a pair ``(label, argument)`` says what is written on it.
+        ``points``: an argument that gets the values of points on a line, ``{argument: (low, high)}``; at first they
+        are the figure's ``points``.
+        ``image``: an argument that gets a picture of the reader's own, ``{argument: array}``.  The array, of shape
+        (channels, height, width) or (height, width), is the picture before.
     **choices
         For each argument of ``draw`` the values of its dial, at least two.  Numbers make a slider; words and truth
         values make buttons.  A value may be a pair ``(label, value)``.
@@ -64,17 +83,18 @@ def explore(
     >>> explorer.dials["slope"].value
     2
     """
-    start = dict(start or {})
-    options = {name: [_labelled(value) for value in values] for name, values in choices.items()}
-    _check(options, start)
+    shown: Explorer | Published = present(Plan(draw, choices, start or {}, between, again, points, image))
+    return shown
 
-    dials = [Dial.of(name, options[name], start.get(name, options[name][0][1])) for name in options]
-    combinations = list(itertools.product(*(dial.values for dial in dials)))
-    pictures = [
-        _show(draw, dict(zip(options, chosen, strict=True)))
-        for chosen in tqdm(combinations, desc="drawing", delay=2, leave=False, disable="NORMCORE_BOOK" in os.environ)
-    ]
-    return Published(dials, pictures) if os.environ.get("NORMCORE_BOOK") else Explorer(dials, pictures)
+
+def present(plan: Plan) -> Explorer | Published:
+    """Draw all pictures of a plan and show them.  (The Python of a page puts a way of its own in this place.)"""
+    places = list(itertools.product(*(range(len(dial.values)) for dial in plan.dials)))
+    waiting = tqdm(places, desc="drawing", delay=2, leave=False, disable="NORMCORE_BOOK" in os.environ)
+    drawn = [plan.picture(place) for place in waiting]
+    if os.environ.get("NORMCORE_BOOK"):
+        return Published(plan, drawn)
+    return Explorer(plan.dials, [one.html for one in drawn])
 
 
 class Dial(NamedTuple):
@@ -84,12 +104,13 @@ class Dial(NamedTuple):
     labels: list[str]
     values: list[Any]
     start: int  # number of the choice
+    between: bool = False  # may it stop between its choices?
 
     @classmethod
-    def of(cls, argument: str, options: list[tuple[str, Any]], value: Any) -> Dial:
+    def of(cls, argument: str, options: list[tuple[str, Any]], value: Any, between: bool = False) -> Dial:
         """The dial of an argument with its options [(label, value), …], standing at a value."""
         labels, values = (list(column) for column in zip(*options, strict=True))
-        return cls(argument, labels, values, values.index(value))
+        return cls(argument, labels, values, values.index(value), between)
 
     @property
     def name(self) -> str:
@@ -100,6 +121,83 @@ class Dial(NamedTuple):
     def buttons(self) -> bool:
         """Buttons suit words and truth values, a slider numbers."""
         return all(isinstance(value, str | bool) for value in self.values)
+
+    def value(self, place: float) -> Any:
+        """The value at a place: 2 is the third choice, 2.5 halfway to the next, by ratio if the dial spans much."""
+        low = min(int(place), len(self.values) - 1)
+        part = place - low
+        if not part:
+            return self.values[low]
+        a, b = self.values[low : low + 2]
+        ratio = min(self.values) > 0 and max(self.values) >= 10 * min(self.values)
+        value = a * (b / a) ** part if ratio else a + part * (b - a)
+        whole = all(isinstance(one, int) for one in self.values)
+        return round(value) if whole else float(f"{value:.3g}")  # as it is written
+
+    @property
+    def finer(self) -> list[str] | None:
+        """Labels of all places where it may stop, ``FINE`` of them from one choice to the next."""
+        if not self.between:
+            return None
+        places = np.arange((len(self.values) - 1) * FINE + 1) / FINE
+        return [self.labels[int(p)] if p == int(p) else _labelled(self.value(p))[0] for p in places.tolist()]
+
+
+class Drawn(NamedTuple):
+    """A picture as HTML, the points that are in it, and the limits of its axes."""
+
+    html: str
+    points: list[float]
+    limits: list[tuple[float, ...] | None]
+
+
+class Plan:
+    """What an explorer shows where its dials stand, and what else computing can vary."""
+
+    def __init__(
+        self,
+        draw: Callable[..., Any],
+        choices: Mapping[str, Sequence[Any]],
+        start: Mapping[str, Any],
+        between: Sequence[str] = (),
+        again: str | tuple[str, str] | None = None,
+        points: dict[str, tuple[float, float]] | None = None,
+        image: dict[str, Any] | None = None,
+    ) -> None:
+        options = {name: [_labelled(value) for value in values] for name, values in choices.items()}
+        _check(options, start)
+        for name in between:
+            if name not in options or not all(type(value) in (int, float) for _, value in options[name]):
+                raise ValueError(f"between={name!r} is no dial of numbers, so there is nothing between its values")
+        self.draw = draw
+        self.dials = [
+            Dial.of(name, options[name], start.get(name, options[name][0][1]), name in between) for name in options
+        ]
+        self.again = ("Draw again", again) if isinstance(again, str) else again
+        self.points = next(iter(points.items())) if points else None
+        self.image = next(iter(image.items())) if image else None
+
+    @property
+    def more(self) -> list[str]:
+        """What Python in the page adds, in the words of the page."""
+        label = [self.again[0][0].lower() + self.again[0][1:]] if self.again else []
+        words = {
+            "points to drag": self.points,
+            "values between the marks": any(dial.between for dial in self.dials),
+            "a picture of your own": self.image,
+        }
+        return label + [name for name, there in words.items() if there]
+
+    def picture(self, places: Iterable[float], clicks: int = 0, points: Any = None, image: Any = None) -> Drawn:
+        """The picture where the dials stand; what is left out is as in the pictures of the page."""
+        chosen = {dial.argument: dial.value(place) for dial, place in zip(self.dials, places, strict=True)}
+        if self.image:
+            chosen[self.image[0]] = self.image[1] if image is None else image
+        if self.again and clicks:
+            chosen[self.again[1]] = clicks
+        if self.points and points is not None:
+            chosen[self.points[0]] = points
+        return _show(self.draw, chosen)
 
 
 def _default(dials: Sequence[Dial], pictures: Sequence[str]) -> str:
@@ -116,32 +214,70 @@ class Published:
     ``dials.js`` links them.  The id is a digest of the pictures; the page's extension moves the JSON to a file.
     """
 
-    def __init__(self, dials: Sequence[Dial], pictures: Sequence[str]) -> None:
-        self.dials, self.pictures = dials, pictures
+    def __init__(self, plan: Plan, drawn: Sequence[Drawn]) -> None:
+        self.plan, self.drawn = plan, drawn
 
     def _repr_html_(self) -> str:
         # "</" would end the script element; JSON reads the escaped slash as a slash
-        pictures = json.dumps(self.pictures, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+        shown = [one.html for one in self.drawn]
+        pictures = json.dumps(shown, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
         name = f"explore-{hashlib.sha256(pictures.encode()).hexdigest()[:8]}"
-        controls = "".join(
-            (_buttons if dial.buttons else _slider)(dial, f"{name}-{number}") for number, dial in enumerate(self.dials)
-        )
+        told = {"more": ", ".join(self.plan.more), "moving": " ".join(moving_axes([one.limits for one in self.drawn]))}
+        data = "".join(f' data-{key}="{html.escape(text)}"' for key, text in told.items() if text)
         return (
-            f'<div class="nc-explore" id="{name}">{controls}<noscript><p class="nc-note">{NO_SCRIPT}</p></noscript>'
-            f'<div class="nc-picture">{_default(self.dials, self.pictures)}</div>'
+            f'<div class="nc-explore" id="{name}"{data}>{controls(self.plan.dials, name)}'
+            f'<noscript><p class="nc-note">{NO_SCRIPT}</p></noscript>'
+            f'<div class="nc-picture">{_default(self.plan.dials, shown)}</div>'
+            f'<p class="nc-more"><a class="nc-here" href="#{name}">Link to this position</a></p>'
             f'<script type="application/json">{pictures}</script></div>'
         )
 
 
+def moving_axes(limits: Sequence[list[tuple[float, ...] | None]]) -> list[str]:
+    """Axes whose limits are not the same in all pictures: ``x1`` is the first x axis."""
+    found = []
+    for number, each in enumerate(itertools.zip_longest(*limits), 1):
+        there = [one for one in each if one is not None]
+        for name, ends in (("x", slice(0, 2)), ("y", slice(2, 4))):
+            same = len(there) == len(each) and np.allclose([one[ends] for one in there], there[0][ends], 1e-9, 0)
+            if there and not same:
+                found.append(f"{name}{number}")
+    return found
+
+
+def controls(dials: Sequence[Dial], name: str) -> str:
+    """The dials as the browser's own controls."""
+    return "".join(
+        (_buttons if dial.buttons else _slider)(dial, f"{name}-{number}") for number, dial in enumerate(dials)
+    )
+
+
 def _slider(dial: Dial, name: str) -> str:
-    shown = html.escape(dial.labels[dial.start])
+    shown, last = html.escape(dial.labels[dial.start]), len(dial.labels) - 1
     return (
         f'<div class="nc-dial nc-slider"><label class="nc-label" for="{name}">'
         f'{html.escape(dial.name)}</label><output class="nc-readout" for="{name}">{shown}</output>'
-        f'<input type="range" id="{name}" min="0" max="{len(dial.labels) - 1}" '
-        f'value="{dial.start}" aria-valuetext="{shown}" autocomplete="off" disabled '
-        f'data-labels="{html.escape(json.dumps(dial.labels, ensure_ascii=False))}"></div>'
+        f'<input type="range" id="{name}" min="0" max="{last}" step="1" '
+        f'value="{dial.start}" aria-valuetext="{shown}" disabled '
+        f'data-labels="{html.escape(json.dumps(dial.labels, ensure_ascii=False))}">'
+        f"{scale(dial.labels)}</div>"
     )
+
+
+def scale(labels: Sequence[str]) -> str:
+    """A mark below each place of a slider, and what is written there: at every place, every second, …, as space allows.
+
+    >>> scale(["1 km", "100 km", "10 000 km", "100 000 km", "standardized"]).count("<span></span>")
+    2
+    """
+    last = len(labels) - 1
+    steps = (step for step in range(1, last) if last % step == 0)
+    fit = (step for step in steps if sum(len(label) + 2 for label in labels[::step]) <= MOST_LETTERS)
+    step = next(fit, last)
+    marks = "".join(
+        f"<span>{html.escape(label) if number % step == 0 else ''}</span>" for number, label in enumerate(labels)
+    )
+    return f'<div class="nc-scale{"" if step == 1 else " nc-ends"}" aria-hidden="true">{marks}</div>'
 
 
 def _buttons(dial: Dial, name: str) -> str:
@@ -195,10 +331,11 @@ def _labelled(value: Any) -> tuple[str, Any]:
         return str(value[0]), value[1]
     if isinstance(value, bool):
         return ("on" if value else "off"), value
-    return (f"{value:g}" if isinstance(value, float) else str(value)), value
+    label = f"{value:g}" if isinstance(value, float) else str(value)
+    return (label.replace("-", "\N{MINUS SIGN}") if isinstance(value, int | float) else label), value
 
 
-def _check(options: dict[str, list[tuple[str, Any]]], start: dict[str, Any]) -> None:
+def _check(options: Mapping[str, list[tuple[str, Any]]], start: Mapping[str, Any]) -> None:
     if not options:
         raise ValueError("explore needs at least one dial: explore(draw, batch_size=[2, 4, 8])")
     for name, values in options.items():
@@ -215,9 +352,7 @@ def _check(options: dict[str, list[tuple[str, Any]]], start: dict[str, Any]) -> 
 
 
 def _widget(dial: Dial) -> widgets.Widget:
-    kind = (
-        widgets.ToggleButtons if dial.buttons else functools.partial(widgets.SelectionSlider, continuous_update=True)
-    )
+    kind = widgets.ToggleButtons if dial.buttons else functools.partial(widgets.SelectionSlider, continuous_update=True)
     return kind(
         options=list(zip(dial.labels, dial.values, strict=True)),
         index=dial.start,
@@ -227,7 +362,7 @@ def _widget(dial: Dial) -> widgets.Widget:
     )
 
 
-def _show(draw: Callable[..., Any], chosen: dict[str, Any]) -> str:
+def _show(draw: Callable[..., Any], chosen: dict[str, Any]) -> Drawn:
     drawn = draw(**chosen)
     name = getattr(draw, "__name__", repr(draw))
     alt = getattr(drawn, "alt", "")
@@ -239,4 +374,10 @@ def _show(draw: Callable[..., Any], chosen: dict[str, Any]) -> str:
     shown: str = drawn._repr_html_()
     if html.escape(alt) not in shown:
         raise ValueError(f"the picture of {name} does not carry its alternative text")
-    return shown
+    limits = [(*ax.get_xlim(), *ax.get_ylim()) if _has_scale(ax) else None for ax in getattr(drawn, "axes", ())]
+    return Drawn(shown, [*map(float, getattr(drawn, "points", ()))], limits)
+
+
+def _has_scale(ax: Any) -> bool:
+    """Is something read off these axes?  Not off a photo's, nor off its frame's."""
+    return bool(ax.axison and len(ax.get_xticks()) + len(ax.get_yticks()))

@@ -3,6 +3,9 @@
 A picture is drawn by a pure function ``draw_*(...) -> Figure``, decorated with :func:`picture`.  It shows itself as
 inline SVG: lines and letters take the color of the page's text (so it is legible in light mode, in dark mode and on
 paper), letters stay letters, and no picture leaves without saying in words what it shows.
+
+Matplotlib lays out with the typeface of the pages, a subset of Source Sans 3 that stands beside this file
+(``tools/fonts.py`` made it): a label is as wide on the page as it was measured.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import html
 import io
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import cycler
@@ -21,11 +25,16 @@ import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.font_manager import fontManager
+from matplotlib.ticker import FuncFormatter, LogFormatter, LogFormatterSciNotation, LogLocator, NullLocator
 
-from normbook.report import grouped
+from normbook.evidence import grouped, rounded_up
 
-WIDTH = 4.8  # inches: at this width ten-point letters are still readable on a phone
+WIDTH = 4.8  # inches, about as wide as a phone: there the smallest letters, of SMALL points, are 11 pixels high
+SMALL = 11
+FONT = Path(__file__).with_name("normcore-sans.ttf")
+FAMILY = "Normcore Sans"
+fontManager.addfont(FONT)
 
 # Safe for color-blind readers, and each at least 3:1 against white and against the dark page (see the tests).
 BLUE, ORANGE, GREEN, PINK, GRAY = "#2a7fc4", "#cf5f0c", "#148a68", "#c0559a", "#7d7d7d"
@@ -33,13 +42,15 @@ COLORS = (BLUE, ORANGE, GREEN, PINK, GRAY)
 INK = "#010203"  # stands for the color of the page's text; becomes `currentColor` in the SVG
 
 STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.titlesize": 10.5,
-    "axes.labelsize": 10,
-    "xtick.labelsize": 9.5,
-    "ytick.labelsize": 9.5,
-    "legend.fontsize": 9.5,
+    "font.family": FAMILY,
+    "font.size": 11.5,
+    "axes.titlesize": 12,
+    "axes.labelsize": 11.5,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "figure.labelsize": 11.5,
+    "legend.fontsize": SMALL,
+    "legend.title_fontsize": SMALL,
     "legend.frameon": False,
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -76,10 +87,16 @@ class Figure(matplotlib.figure.Figure):
 
     alt = ""
     numbers = ""
+    points: Sequence[float] = ()  # values in it that a reader may move (normbook.explore)
 
     def describe(self, alt: str, numbers: str = "") -> Figure:
         """Set the alternative text and the line of key numbers; returns the figure."""
         self.alt, self.numbers = alt, numbers
+        for axis in (axis for axes in self.axes for axis in (axes.xaxis, axes.yaxis)):
+            if isinstance(axis.get_major_formatter(), LogFormatter):
+                axis.set_major_formatter(Powers())
+            if isinstance(axis.get_minor_formatter(), LogFormatter):
+                axis.set_minor_formatter(Powers(labelOnlyBase=False))
         return self
 
     def to_svg(self) -> str:
@@ -124,12 +141,16 @@ def plain_ticks(axis: Axis, steps: Sequence[int] = (1, 2, 5), factor: float = 1)
     axis.set_minor_locator(NullLocator())
 
 
-def scientific(value: float, digits: int = 2) -> str:
-    """A number as people write it: 1 500, 0.25, 4.8×10⁻¹⁰.
+def scientific(value: float, digits: int = 2, up: bool = False) -> str:
+    """A number as people write it: 1 500, 0.25, 4.8×10⁻¹⁰.  A bound is rounded ``up``, so that it still bounds.
 
     >>> scientific(6.24e8), scientific(1500), scientific(0.25)
     ('6.2×10⁸', '1\\u202f500', '0.25')
+    >>> scientific(6.24e8, up=True)
+    '6.3×10⁸'
     """
+    if up and value:
+        value = rounded_up(value, digits - 1 - int(np.floor(np.log10(abs(value)))))
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         places = max(0, digits - 1 - int(np.floor(np.log10(abs(value))))) if value else 0
         return grouped(value, places)
@@ -137,7 +158,20 @@ def scientific(value: float, digits: int = 2) -> str:
     return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
 
 
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SUPERSCRIPT = str.maketrans("-−0123456789", "⁻⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class Powers(LogFormatterSciNotation):
+    """10⁻³ along a logarithmic axis, in the letters of the typeface: Matplotlib's own exponents are too small to read.
+
+    >>> Powers()(1e-3), Powers(labelOnlyBase=False)(2e5)
+    ('10⁻³', '2×10⁵')
+    """
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        formula = super().__call__(value, pos)
+        plain = re.sub(r"\^\{(.*?)\}", lambda found: found[1].translate(_SUPERSCRIPT), formula)
+        return re.sub(r"\$|\\mathdefault|[{} ]", "", plain.replace(r"\times", "×"))
 
 
 def picture_only(axes: Axes) -> None:
@@ -152,7 +186,7 @@ def _inline(svg: str, alt: str, width: float) -> str:
     svg = re.sub(r' d="[^"]*"', lambda m: re.sub(r"(\.\d)\d+", r"\1", m[0]), svg)  # a tenth of a point is enough
     svg = re.sub(r"(\.\d{3})\d+", r"\1", svg)
     svg = svg.replace(INK, "currentColor")
-    svg = svg.replace("; font-family: 'DejaVu Sans'", "")  # the page's own typeface
+    svg = svg.replace(f"; font-family: '{FAMILY}'", "")  # said once, below
     svg = re.sub(
         r' transform="rotate\(-0 [^"]*"|<style.*?</style>|<path d="[^"]*" style="fill: none"/>', "", svg, flags=re.S
     )
@@ -170,6 +204,7 @@ def _inline(svg: str, alt: str, width: float) -> str:
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {view[0]} role="img" '
         f'aria-label="{html.escape(alt)}" '
-        f'style="width:100%;max-width:{width * 96 * 1.15:.0f}px;height:auto;stroke-linejoin:round">'
+        f'style="width:100%;max-width:{width * 96 * 1.15:.0f}px;height:auto;stroke-linejoin:round;'
+        f"font-family:'{FAMILY}','{FAMILY} Fallback',sans-serif;font-kerning:none\">"
     )
     return head + svg[svg.index(">") + 1 :].strip()

@@ -22,7 +22,7 @@ from .grouped import (
 )
 from .layers import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 
-__version__ = "1.0.0"
+__version__ = "2.0.0"
 
 __all__ = [
     "BatchNorm",

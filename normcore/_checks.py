@@ -98,7 +98,7 @@ def positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {value!r}, wanted a finite number above 0, such as 1e-5")
 
 
-def several(x: Any, axes: Iterable[int], whose: str, advice: str) -> None:
+def more_than_one_value(x: Any, axes: Iterable[int], whose: str, advice: str) -> None:
     """Raise if a statistic would be taken over one value: its variance is 0, and every output would be beta."""
     if math.prod(x.shape) and math.prod([x.shape[i] for i in axes]) == 1:
         raise ValueError(
@@ -114,11 +114,15 @@ def gradient(dy: Any, x: Array) -> None:
         raise ValueError(f"dy has shape {dy.shape}, wanted {x.shape}, the shape of the forward pass's x")
 
 
-def made_by(norm: str, *wanted: str) -> None:
-    """Raise unless the cache is from the forward pass of one of these norms."""
-    if norm not in wanted:
+def backward(dy: Any, cache: Any, *wanted: str) -> None:
+    """Raise unless the cache is from the forward pass of one of these norms, and dy can be the gradient there."""
+    if not hasattr(cache, "norm"):
+        raise TypeError(f"the cache is a {type(cache).__name__}, wanted what {wanted[0]}_norm returns beside y")
+    gradient(dy, cache.x)
+    if cache.norm not in wanted:
         raise ValueError(
-            f"the cache is from {norm}_norm, wanted one from {'_norm or '.join(wanted)}_norm: use {norm}_norm_backward"
+            f"the cache is from {cache.norm}_norm, wanted one from {'_norm or '.join(wanted)}_norm: "
+            f"use {cache.norm}_norm_backward"
         )
 
 

@@ -18,6 +18,7 @@ from ._checks import Array
 
 BLOCK = 2 << 20  # bytes of the result in a block
 LEAST = np.finfo(np.float32).tiny
+FAR = 1e30  # float32 may lack room for differences of numbers beyond it, and digits for squares below 1/FAR
 Numbers = tuple[Array, ...]
 
 
@@ -66,15 +67,16 @@ class Block:
         return sums
 
     def by_entry(self, parameter: Array) -> Block:
-        """The same memory, seen with one channel for each entry of a parameter."""
+        """The same memory, if that is in C order, seen with one channel for each entry of a parameter."""
         if len(parameter) == self.values.shape[1]:
             return Block(self.values.reshape(1, parameter.size, -1))
         return Block(self.values[0].T[None])
 
     def minus(self, v: Array, out: Block) -> Block:
         """self - v, written into `out`; what v loses in the values' dtype is the rest."""
+        self.demand(np.asarray(abs(v) < FAR))
         np.subtract(self.values, self.column(v), out=out.values)
-        out.rest = v - v.astype(self.dtype)
+        out.rest = None if v.dtype == self.dtype else v - v.astype(self.dtype)
         return out
 
     def minus_mean(self, out: Block) -> tuple[Block, Array, Array]:
@@ -88,7 +90,7 @@ class Block:
 
     def times(self, v: Array, out: Block | None = None) -> Block:
         """self * v, written into `out`, or else into new memory."""
-        out = Block(np.empty_like(self.values)) if out is None else out
+        out = Block(np.empty(self.values.shape, self.dtype)) if out is None else out  # in C order: see `by_entry`
         if v.ndim == 2:
             self.by_entry(v).times(v.ravel(), out.by_entry(v))
         else:
@@ -110,8 +112,7 @@ class Block:
         if isinstance(v, Block):
             self.values += v.values
         elif v.ndim == 2:
-            seen = self.by_entry(v)
-            seen += v.ravel()
+            self.by_entry(v).__iadd__(v.ravel())
         else:
             self.values += self.column(v if self.rest is None else v - self.rest)
             self.rest = None
@@ -136,35 +137,33 @@ def blockwise(formula: Callable[..., Numbers]) -> Callable[..., list[Array]]:
     """Let a formula for one block run over all of them: formula(out, *arrays, *parameters, *options).
 
     Arrays, (n, c, l) like the result, become blocks; numbers per channel and parameters (c, k) are cut alike.  What the
-    formula returns is put side by side, or added up for a parameter that all channels share.
+    formula returns is put side by side, or added up for a parameter that all channels share (four or more at a time).
     """
 
     @functools.wraps(formula)
     def run(out: Array, *inputs: Any) -> list[Array]:
-        channels, dtype, found = out.shape[1], np.promote_types(out.dtype, np.float32), list[list[Array]]()
+        channels, found = out.shape[1], dict[int, list[Array]]()
+        tiny = any(np.ndim(a) == 0 and a < 1 / FAR for a in inputs)  # an eps lost among squares in float32
+        dtype = np.promote_types(out.dtype, np.float64 if tiny else np.float32)
         shared = any(getattr(a, "ndim", 0) == 2 and len(a) != channels for a in inputs)
-        step = max(1024 if out.strides[1] == out.itemsize else 1, BLOCK // max(1, out[:, :1].nbytes))
+        step = max(1024 if out.strides[1] == out.itemsize else 4 if shared else 1, BLOCK // max(1, out[:, :1].nbytes))
         with np.errstate(all="ignore"):  # restores the buffer size, too
             np.setbufsize(1024)  # with NumPy's 8192, vectors are copied to meet shorter rows: half the speed
             for start in range(0, channels if out.size else 0, step):
                 s = slice(start, start + step)
                 for i, new in enumerate(run_in(dtype, formula, out[:, s], [cut(a, s, channels) for a in inputs])):
-                    if start == 0:
-                        found.append([new])
-                    elif shared and new.ndim == 2:
+                    if start > 0 and shared and new.ndim == 2:
                         found[i][0] += new
                     else:
-                        found[i].append(new)
-        return [np.concatenate(parts) for parts in found]
+                        found.setdefault(i, []).append(new)
+        return [np.concatenate(parts) for parts in found.values()]
 
     return run
 
 
 def cut(a: Any, s: slice, channels: int) -> Any:
     """An argument's part for some channels: of an array or its numbers, but not of a shared parameter or an option."""
-    if not isinstance(a, np.ndarray):
-        return a
-    return a[:, s] if a.ndim == 3 else a[s] if len(a) == channels else a
+    return a[:, s] if np.ndim(a) == 3 else a[s] if np.ndim(a) and len(a) == channels else a
 
 
 def run_in(dtype: DTypeLike, formula: Callable[..., Numbers], out: Array, inputs: list[Any]) -> Numbers:

@@ -67,7 +67,7 @@ def gradients_of_groups(dx: Block, x: Block, dy: Block, mean: Array, r: Array, g
     """dx = r (gamma dy - <gamma dy> - xhat <gamma dy xhat>) where each group has a gamma for its k channels, (c, k)."""
     d = x.minus(mean, out=dx)
     dgamma, dbeta = r[:, None] * dy.sum_like(gamma, times=d), dy.sum_like(gamma)
-    d *= -(r**2) * (gamma * dgamma).sum(1) / d.count
+    d *= -r * (r * (gamma * dgamma).sum(1) / d.count)
     d += dy.times(gamma * r[:, None])
     d -= r * (gamma * dbeta).sum(1) / d.count
     return dgamma, dbeta
@@ -80,7 +80,7 @@ def gradients_of_samples(dx: Block, x: Block, dy: Block, mean: Array, r: Array, 
     g = dy.times(r)
     dgamma, dbeta = g.sum_like(gamma, times=d), dy.sum_like(gamma)
     g *= gamma  # gamma r dy
-    d *= -(r**2) * g.mean(times=d)
+    d *= -r * (r * g.mean(times=d))
     d += g
     d -= g.mean()
     return dgamma, dbeta
@@ -101,6 +101,6 @@ def gradients_of_rms(dx: Block, x: Block, dy: Block, r: Array, gamma: Array) -> 
     g = dy.times(r)
     dgamma = g.sum_like(gamma, times=x)
     g *= gamma  # gamma r dy
-    dx = x.times(-(r**2) * g.mean(times=x), out=dx)
+    dx = x.times(-r * (r * g.mean(times=x)), out=dx)
     dx += g
     return (dgamma,)

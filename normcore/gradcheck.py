@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from . import functional, grouped, layers
+from . import _checks as check
+from . import functional, grouped, layers, twins
 from ._checks import Array
-from .twins import Axes, BatchNorm, _Twin
+from .twins import Axes
 
 __all__ = ["Comparison", "GradientCheck", "GradientError", "check_gradients"]
 
@@ -50,8 +51,12 @@ def _torch_instance(x: Tensor, gamma: Any = None, beta: Any = None, eps: float =
     return _affine(_standardize(x, tuple(range(2, x.dim())), eps), gamma, beta)
 
 
-def _torch_layer(x: Tensor, gamma: Any = None, beta: Any = None, eps: float = 1e-5) -> Tensor:
-    return _affine(_standardize(x, tuple(range(1, x.dim())), eps), gamma, beta)
+def _torch_layer(
+    x: Tensor, gamma: Any = None, beta: Any = None, eps: float = 1e-5, normalized_shape: Any = None
+) -> Tensor:
+    y = _standardize(x, _last(x, normalized_shape), eps)
+    y = y if gamma is None else y * gamma
+    return y if beta is None else y + beta
 
 
 def _torch_group(x: Tensor, num_groups: int, gamma: Any = None, beta: Any = None, eps: float = 1e-5) -> Tensor:
@@ -59,12 +64,26 @@ def _torch_group(x: Tensor, num_groups: int, gamma: Any = None, beta: Any = None
     return _affine(_standardize(groups, (2,), eps).view(x.shape), gamma, beta)
 
 
+def _torch_rms(x: Tensor, gamma: Any = None, eps: float | None = 1e-5, normalized_shape: Any = None) -> Tensor:
+    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    y = x / torch.sqrt((x * x).mean(_last(x, normalized_shape), keepdim=True) + eps)
+    return y if gamma is None else y * gamma
+
+
+def _last(x: Tensor, normalized_shape: Any) -> Axes:
+    """The axes of x that layer and RMS norm average: those of a sample, unless they are given."""
+    first = 1 if normalized_shape is None else x.dim() - np.size(normalized_shape)
+    return tuple(range(first, x.dim()))
+
+
 _BY_FORMULA: dict[Any, Callable[..., Tensor]] = {
     functional.batch_norm: _torch_batch,
     functional.instance_norm: _torch_instance,
     grouped.layer_norm: _torch_layer,
     grouped.group_norm: _torch_group,
+    grouped.rms_norm: _torch_rms,
 }
+_TWINS = (twins.BatchNorm, twins.InstanceNorm, twins.LayerNorm, twins.GroupNorm, twins.RMSNorm)
 
 
 class GradientError(AssertionError):
@@ -123,6 +142,7 @@ class _Subject(NamedTuple):
     formula: Callable[..., Tensor] | None
 
 
+@np.errstate(all="ignore")  # also where a caller asked NumPy to raise: noise may well vanish
 def check_gradients(
     what: Any, x: Any, gamma: Any = None, beta: Any = None, *, backward: Callable[..., Any] | None = None,
     reference: Any = None, dy: Any = None, rtol: float = 1e-6, entries: int = 100, seed: int = 0,
@@ -130,7 +150,7 @@ def check_gradients(
     """Compare hand-derived gradients with torch's autograd and with central differences, all in float64.
 
     what: a layer of normcore (its mode, parameters and running statistics are used, and left as they are), a module
-    of this file, or a function (x, gamma, beta) -> (y, cache), such as `normcore.batch_norm` or
+    of normcore.autograd, or a function (x, gamma, beta) -> (y, cache), such as `normcore.batch_norm` or
     `functools.partial(normcore.group_norm, num_groups=2)`.
     x, gamma, beta: where to take the gradients; for a layer gamma and beta default to its own.
     backward: (dy, cache) -> (dx, dgamma, dbeta); the function's partner NAME_backward by default.
@@ -154,21 +174,24 @@ def check_gradients(
     >>> [row.argument for row in check.rows]
     ['x', 'gamma', 'beta']
     """
-    values = {k: _float64(v) for k, v in {"x": x, "gamma": gamma, "beta": beta}.items() if v is not None}
+    check.positive("rtol", rtol)
+    values = {k: _float64(k, v) for k, v in {"x": x, "gamma": gamma, "beta": beta}.items() if v is not None}
     x = values.pop("x")
+    if x.size == 0:
+        raise ValueError(f"x has shape {x.shape}, wanted at least one value: there is nothing to take a gradient by")
     s = _subject(what, backward, reference, values)
     values = {"x": x, **s.params}
     rng = np.random.default_rng([seed, 1502])  # not the stream that x is likely to come from: dy = x has no gradient
     y = s.forward(**values)
-    dy = rng.normal(size=y.shape) if dy is None else _float64(dy)
+    dy = rng.normal(size=y.shape) if dy is None else _float64("dy", dy)
     if dy.shape != y.shape:
         raise ValueError(f"dy has shape {dy.shape}, wanted {y.shape}, the shape of y")
-    check = _compare(s, dy, values, rtol, entries, rng)
+    table = _compare(s, dy, values, rtol, entries, rng)
     fresh = {k: v for k, v in s.params.items() if np.ptp(v) == 0}  # all ones hide a forgotten gamma
     if fresh:
         draw = {k: rng.uniform(0.5, 2, v.shape) * rng.choice([-1, 1], v.shape) for k, v in fresh.items()}
         _compare(s, dy, {**values, **draw}, rtol, entries, rng)
-    return check
+    return table
 
 
 def _compare(
@@ -185,6 +208,8 @@ def _compare(
     ]
     unsure_y = _spread_out(np.max([abs(s.forward(**m) - y) for m in moves], 0), label) + 2.0**-52 * abs(y)
     grads = [_by_autograd(s.formula, dy, m) for m in moves]
+    # the terms of dx, where dy lets them cancel, as a constant does: at a dy of the same size
+    terms = _by_autograd(s.formula, dy * rng.uniform(-2, 2, dy.shape), values)
     rows = []
     for name, value in values.items():
         g = by_hand.get(name)
@@ -200,7 +225,8 @@ def _compare(
         if auto is not None:
             noise = np.max([abs(m[name] - auto) for m in grads], 0)
             noise = _spread_out(noise, label) if name == "x" else np.full(value.shape, noise.max(initial=0.0))
-            allowed = size + (30 * noise + _cancelled(name, dy)) / (SHARPER * rtol)
+            rounding = 2.0**-49 * (_spread_out(abs(terms[name]), label) if name == "x" else np.sqrt((dy**2).sum()))
+            allowed = size + (30 * noise + rounding) / (SHARPER * rtol)
             distance = np.nan_to_num(abs(hand - auto) / np.maximum(allowed, 1e-300), nan=np.inf, posinf=np.inf)
         distance[~np.isfinite(hand)] = np.inf
         wrong = int(np.argmax(distance))
@@ -236,23 +262,26 @@ def _compare(
         f"gradients of {s.name}\nat x {values['x'].shape} in float64; "
         f"differences at up to {entries} entries of each argument"
     )
-    check = GradientCheck(title, rows, rtol)
+    table = GradientCheck(title, rows, rtol)
     for r in rows:
         if not r.within(rtol):
             raise GradientError(
                 f"the gradient of {s.name} by {r.argument} is wrong, most of all at {r.index}: "
-                f"by hand {r.by_hand:.9g}, autograd {r.autograd:.9g}, central differences {r.differences:.9g}\n{check}"
+                f"by hand {r.by_hand:.9g}, autograd {r.autograd:.9g}, central differences {r.differences:.9g}\n{table}"
             )
-    return check
+    return table
 
 
-def _float64(a: Any) -> Array:
-    return np.array(a.detach().cpu().numpy() if isinstance(a, Tensor) else a, np.float64)
-
-
-def _cancelled(name: str, dy: Array) -> float:
-    """Rounding of the terms of a parameter's sum, where they cancel."""
-    return 0.0 if name == "x" else 2.0**-49 * float(np.sqrt((dy**2).sum()))
+def _float64(name: str, a: Any) -> Array:
+    """A copy in float64; or raise unless these are finite real numbers."""
+    if isinstance(a, Tensor):
+        a = (a if a.is_complex() else a.double()).detach().cpu().numpy()
+    array = np.array(a)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} has dtype {array.dtype}, wanted real numbers: gradients are taken in float64")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds values that are not finite, wanted numbers to take differences at")
+    return array.astype(np.float64)
 
 
 def _groups(forward: Callable[..., Array], values: dict[str, Array]) -> tuple[NDArray[np.int_], Array]:
@@ -292,7 +321,8 @@ def _difference(
     h = float(2.0 ** np.round(np.log2(h)))
     y = [forward(**{**values, name: values[name] + k * h * way}) for k in (-2, -1, 1, 2)]
     terms = dy * (8 * (y[2] - y[1]) - (y[3] - y[0])) / (12 * h)
-    touched = np.where((y[1] != y[2]) | (y[0] != y[3]), dy * unsure_y, 0)
+    moved = (y[1] != y[2]) | (y[0] != y[3])
+    touched = np.where(moved | (not moved.any()), dy * unsure_y, 0)  # nothing moves: rounding hides what should
     steps = values[name] + h * way - values[name]
     bent = float(abs(steps - h * way).max(initial=0.0)) / h  # what rounding makes of the step
     noise = 8 * float(np.sqrt((touched**2).sum())) / h + 2.0**-48 * float(abs(terms).sum())
@@ -308,9 +338,9 @@ def _by_autograd(formula: Callable[..., Tensor] | None, dy: Array, values: dict[
 
 
 def _subject(what: Any, backward: Any, reference: Any, params: dict[str, Array]) -> _Subject:
-    if isinstance(what, layers._Norm):
+    if isinstance(what, layers._Layer):
         return _layer(what, params)
-    if isinstance(what, _Twin):
+    if isinstance(what, _TWINS):
         return _module(what, params)
     if isinstance(what, nn.Module) or not callable(what):
         raise TypeError(
@@ -338,11 +368,11 @@ def _subject(what: Any, backward: Any, reference: Any, params: dict[str, Array])
     return _Subject(name, params, forward, gradients, formula)
 
 
-def _layer(layer: layers._Norm, given: dict[str, Array]) -> _Subject:
+def _layer(layer: layers._Layer, given: dict[str, Array]) -> _Subject:
     own = {k: v for k, v in (("gamma", layer.gamma), ("beta", layer.beta)) if v is not None}
-    params = {k: _float64(v) for k, v in {**own, **given}.items()}
+    params = {k: _float64(k, v) for k, v in {**own, **given}.items()}
 
-    def at(params: dict[str, Array]) -> layers._Norm:
+    def at(params: dict[str, Array]) -> layers._Layer:
         fresh = copy.copy(layer)
         fresh.gamma, fresh.beta = params.get("gamma"), params.get("beta")
         return fresh
@@ -355,34 +385,19 @@ def _layer(layer: layers._Norm, given: dict[str, Array]) -> _Subject:
         fresh(x)
         return {"x": fresh.backward(dy), "gamma": fresh.dgamma, "beta": fresh.dbeta}
 
-    def formula(x: Tensor, **params: Tensor) -> Tensor:
-        if not layer.training and layer.running_mean is not None and layer.running_var is not None:
-            shape = (1, -1, *[1] * (x.dim() - 2))
-            mean, var = (torch.tensor(_float64(v)).view(shape) for v in (layer.running_mean, layer.running_var))
-            return _affine((x - mean) / torch.sqrt(var + layer.eps), params.get("gamma"), params.get("beta"))
-        by_formula = _torch_batch if isinstance(layer, layers.BatchNorm) else _torch_instance
-        return by_formula(x, eps=layer.eps, **params)
-
-    return _Subject(repr(layer), params, forward, gradients, formula)
+    return _Subject(repr(layer), params, forward, gradients, _formula_of(layer))
 
 
-def _module(module: _Twin, given: dict[str, Array]) -> _Subject:
+def _module(module: Any, given: dict[str, Array]) -> _Subject:
     twin = copy.deepcopy(module).double().cpu()
-    kind = layers.BatchNorm if isinstance(module, BatchNorm) else layers.InstanceNorm
-    layer = kind(
-        module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats,
-        bias=module.bias is not None, dtype=np.float64,
-    )
-    layer.load_state_dict(twin.state_dict())
-    layer.train(module.training)
+    pairs = (("gamma", twin.weight), ("beta", getattr(twin, "bias", None)))
+    own: dict[str, Tensor] = {k: p for k, p in pairs if p is not None}
 
     def run(x: Array, **params: Array) -> tuple[Tensor, dict[str, Tensor]]:
-        for parameter, key in ((twin.weight, "gamma"), (twin.bias, "beta")):
-            if parameter is not None:
-                parameter.data.copy_(torch.tensor(params[key]))
-        leaves = {"x": torch.tensor(x, requires_grad=True), "gamma": twin.weight, "beta": twin.bias}
-        leaves = {k: v for k, v in leaves.items() if v is not None}
-        return twin(leaves["x"]), {k: v for k, v in leaves.items() if v is not None}
+        for key, parameter in own.items():
+            parameter.data.copy_(torch.tensor(params[key]))
+        leaves = {"x": torch.tensor(x, requires_grad=True), **own}
+        return twin(leaves["x"]), leaves
 
     def forward(**values: Array) -> Array:
         return run(**values)[0].detach().numpy()
@@ -392,5 +407,27 @@ def _module(module: _Twin, given: dict[str, Array]) -> _Subject:
         return dict(zip(leaves, (g.numpy() for g in torch.autograd.grad(y, list(leaves.values()), torch.tensor(dy))),
                         strict=True))
 
-    like = _layer(layer, given)
-    return _Subject(repr(module), like.params, forward, gradients, like.formula)
+    params = {k: given.get(k, _float64(k, p)) for k, p in own.items()}
+    return _Subject(repr(module), params, forward, gradients, _formula_of(module))
+
+
+def _formula_of(layer: Any) -> Callable[..., Tensor]:
+    """The textbook formula of a layer or twin, in its mode, in torch's own operations."""
+    if isinstance(layer, (layers.GroupNorm, twins.GroupNorm)):
+        return functools.partial(_torch_group, num_groups=layer.num_groups, eps=layer.eps)
+    if isinstance(layer, (layers.LayerNorm, twins.LayerNorm)):
+        return functools.partial(_torch_layer, normalized_shape=layer.normalized_shape, eps=layer.eps)
+    if isinstance(layer, twins.RMSNorm):
+        return functools.partial(_torch_rms, normalized_shape=layer.normalized_shape, eps=layer.eps)
+    mean, var = layer.running_mean, layer.running_var
+    instance = isinstance(layer, (layers.InstanceNorm, twins.InstanceNorm))
+    tracked = layer.track_running_stats or not instance  # as in the layers
+    if not layer.training and tracked and mean is not None and var is not None:
+        return functools.partial(_torch_given, _float64("mean", mean), _float64("var", var), layer.eps)
+    return functools.partial(_torch_instance if instance else _torch_batch, eps=layer.eps)
+
+
+def _torch_given(mean: Array, var: Array, eps: float, x: Tensor, gamma: Any = None, beta: Any = None) -> Tensor:
+    shape = (1, -1, *[1] * (x.dim() - 2))
+    mu, sigma2 = (torch.tensor(v).view(shape) for v in (mean, var))
+    return _affine((x - mu) / torch.sqrt(sigma2 + eps), gamma, beta)

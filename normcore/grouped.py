@@ -37,7 +37,7 @@ def layer_norm(
     check.vector("gamma", gamma, shape)
     check.vector("beta", beta, shape)
     check.positive("eps", eps)
-    check.several(x, range(x.ndim - len(shape), x.ndim), "a sample", "use larger inputs, or batch norm")
+    check.more_than_one_value(x, range(x.ndim - len(shape), x.ndim), "a sample", "use larger inputs, or batch norm")
     return normalize_rows(x, gamma, beta, eps, x.shape[: x.ndim - len(shape)], "layer")
 
 
@@ -48,8 +48,7 @@ def layer_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
     >>> layer_norm_backward(y**2, cache)[0].round(2).tolist()
     [[0.61, -1.22, 0.61]]
     """
-    check.gradient(dy, cache.x)
-    check.made_by(cache.norm, "layer")
+    check.backward(dy, cache, "layer")
     return gradients_of_rows(dy, cache)
 
 
@@ -72,7 +71,7 @@ def group_norm(
     check.vector("beta", beta, (c,))
     check.positive("eps", eps)
     rows = x.reshape(n * num_groups, c // num_groups, prod(x.shape[2:]))
-    check.several(rows, (1, 2), "a group", "use larger inputs, or batch norm")
+    check.more_than_one_value(rows, (1, 2), "a group", "use larger inputs, or batch norm")
     return normalize_rows(x, gamma, beta, eps, (n, int(num_groups)), "group")
 
 
@@ -84,8 +83,7 @@ def group_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param, Param]:
     >>> dx.round(2).tolist(), dbeta.round(1).tolist()
     ([[0.61, -1.22, 0.61]], [1.5, 0.0, 1.5])
     """
-    check.gradient(dy, cache.x)
-    check.made_by(cache.norm, "group")
+    check.backward(dy, cache, "group")
     return gradients_of_rows(dy, cache)
 
 
@@ -95,7 +93,8 @@ def rms_norm(
     """y = gamma x / sqrt(<x x> + eps), every sample with one mean square <x x>; no mean is subtracted.
 
     x, gamma and normalized_shape as in `layer_norm`, errors too; one entry may be averaged.  The cache holds the mean
-    square as var, and 0 as mean.  Source: Zhang & Sennrich, NeurIPS 2019, whose eps is 0; torch's is that of x's dtype.
+    square as var, and 0 as mean.  Source: Zhang & Sennrich, NeurIPS 2019, whose eps is 0; torch's is the step of the
+    dtype that computes.
 
     >>> rms_norm(np.array([[3.0, 4.0, 0.0, 0.0]]))[0].round(3)
     array([[1.2, 1.6, 0. , 0. ]])
@@ -120,8 +119,7 @@ def rms_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Param]:
     >>> rms_norm_backward(np.ones((1, 4)), cache)[0].round(3)
     array([[ 0.064, -0.048,  0.4  ,  0.4  ]])
     """
-    check.gradient(dy, cache.x)
-    check.made_by(cache.norm, "rms")
+    check.backward(dy, cache, "rms")
     x, size = cache.x, cache.var.size
     dx, r = np.empty(x.shape, x.dtype.type), 1 / np.sqrt(cache.var.ravel() + cache.eps)
     gamma = per_row(cache.gamma, 1, x, cache.var.shape, "rms")

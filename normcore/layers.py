@@ -41,8 +41,9 @@ class _Layer:
         self.eps = eps
         self._shape = shape
         self._affine, self._biased = check.flag("affine", affine), check.flag("bias", bias)
-        self.dtype = np.dtype(dtype)
-        check.floating("dtype", np.empty(0, self.dtype))
+        self.dtype = np.dtype(dtype).newbyteorder("=")
+        if self.dtype.type not in (np.float16, np.float32, np.float64):
+            raise TypeError(f"dtype is {self.dtype}, wanted float16, float32 or float64")
         self.training = True
         self.reset_parameters()
 
@@ -177,6 +178,7 @@ class _Norm(_Layer):
     running_var: Param
     num_batches_tracked: int | None
     _least = 2  # dimensions of x
+    _per_instance = False
     _normalize: Callable[..., tuple[Array, F.Cache]]
 
     def __init__(
@@ -205,20 +207,22 @@ class _Norm(_Layer):
         check.floating("x", x)
         check.features(x, self.num_features, self._least)
         gamma, beta = self.gamma, self.beta
-        if not self.training and self.running_mean is not None and self.running_var is not None:
+        running = self.track_running_stats or not self._per_instance  # as torch, where the option is changed later
+        if running and not self.training and self.running_mean is not None and self.running_var is not None:
             mean, var = self.running_mean.copy(), self.running_var.copy()
             y = F.batch_norm_inference(x, mean, var, gamma, beta, self.eps)
             self._cache = F.Cache(x, mean, var, gamma, beta, self.eps, constant=True)
         else:
             y, cache = self._normalize(x, gamma, beta, self.eps)
-            if self.training and self.num_batches_tracked is not None:
+            if self.training and self.track_running_stats:
                 self._track(cache, x)
             self._cache = cache
         return y
 
     def _track(self, cache: F.Cache, x: Array) -> None:
         """Move the running statistics toward this batch's: the mean, and the unbiased variance."""
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return  # taken away
         steps = self.num_batches_tracked + 1
         if x.size:  # an empty batch counts, as in torch, but says nothing
             weight = 1 / steps if self.momentum is None else self.momentum
@@ -295,6 +299,7 @@ class InstanceNorm(_Norm):
     """
 
     _least = 3
+    _per_instance = True
     _normalize = staticmethod(F.instance_norm)
 
     def __init__(

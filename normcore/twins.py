@@ -38,9 +38,15 @@ def _wide(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
+def _check_floating(x: Tensor) -> None:
+    if not x.is_floating_point():
+        raise TypeError(f"x has dtype {x.dtype}, wanted a floating one: use x.float()")
+
+
 def _free(a: Tensor, again: bool = False) -> bool:
     """May a temporary be overwritten?  Not where its values are recorded, mapped over or compiled."""
     recorded = again or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    recorded = recorded or type(a) not in (Tensor, nn.Parameter) or torch._C._len_torch_dispatch_stack() > 0  # or faked
     transforms = torch._C._functorch  # gradients are mapped over without a transform, by is_grads_batched
     return not (recorded or transforms.peek_interpreter_stack() is not None or transforms.is_legacy_batchedtensor(a))
 
@@ -67,7 +73,7 @@ def _statistics(x: Tensor, over: _Over, free: bool) -> tuple[Tensor, ...]:
     if free and x.device.type == "cpu" and float(size.max()) <= limit:  # known at once on a CPU
         var = (_times(size, size, True).mean(axes, keepdim=True) - rest * rest).clamp(min=0)
         return d, near, rest, torch.rsqrt(var + eps), var
-    shrink = (limit / size.amax(axes, keepdim=True)).clamp(max=1)
+    shrink = (limit / size.amax(axes, keepdim=True).clamp(max=torch.finfo(x.dtype).max)).clamp(max=1)
     small, small_rest = _times(size, shrink, free), rest * shrink
     var = (_times(small, small, free).mean(axes, keepdim=True) - small_rest * small_rest).clamp(min=0)
     inv = shrink * torch.rsqrt(var + eps * shrink * shrink)
@@ -197,8 +203,7 @@ def _normalize(
     x: Tensor, gamma: Tensor | None, beta: Tensor | None, over: _Over, track: Track | None = None
 ) -> Tensor:
     """y for x; gamma and beta have x's number of dimensions, or are None."""
-    if not x.is_floating_point():
-        raise TypeError(f"x has dtype {x.dtype}, wanted a floating one: use x.float()")
+    _check_floating(x)
     if x.numel() == 0:  # says nothing
         y = x if gamma is None else x * gamma.to(x.dtype)
         return y if beta is None else y + beta.to(x.dtype)
@@ -267,6 +272,7 @@ class _Twin(nn.modules.batchnorm._NormBase):
         gamma, beta = (None if p is None else p.view(one) for p in (self.weight, self.bias))
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None and var is not None and (self.track_running_stats or not self._first):
+            _check_floating(x)
             wide = _wide(x)
             inv = torch.rsqrt(var.to(wide.dtype).view(one) + self.eps)
             y = wide - mean.to(wide.dtype).view(one)
@@ -274,7 +280,7 @@ class _Twin(nn.modules.batchnorm._NormBase):
             return (y if beta is None else y + beta.to(wide.dtype)).to(x.dtype)
         axes = tuple([i for i in range(x.dim()) if i != 1 and i >= self._first])
         whose = "an instance" if self._first else "a channel in this batch"
-        check.several(x, axes, whose, "use larger inputs, or eval mode with running statistics")
+        check.more_than_one_value(x, axes, whose, "use larger inputs, or eval mode with running statistics")
         tracked = self.training and self.track_running_stats
         counted = self.num_batches_tracked if tracked else None
         if counted is not None and x.numel() == 0:
@@ -379,8 +385,10 @@ class LayerNorm(nn.LayerNorm):
 class RMSNorm(nn.RMSNorm):
     """RMS normalization over the trailing axes `normalized_shape`, with torch's options and numbers.
 
-    Every position of the axes before is divided by sqrt(mean(x**2) + eps); eps=None is the smallest step of x's dtype,
-    as in torch.  Source: Zhang & Sennrich, arXiv:1910.07467 (2019).  What cannot be had: as for `BatchNorm`.
+    Every position of the axes before is divided by sqrt(mean(x**2) + eps); eps=None is the smallest step of the
+    dtype that computes, float32 for half precision, as in torch 2.13 (2.4 takes half precision's own).  Source:
+    Zhang & Sennrich, arXiv:1910.07467 (2019).
+    What cannot be had: as for `BatchNorm`.
 
     >>> RMSNorm(2)(torch.tensor([[3.0, 3.0]])).round().tolist()
     [[1.0, 1.0]]
@@ -395,7 +403,8 @@ class RMSNorm(nn.RMSNorm):
         """The normalized x, of its shape and dtype."""
         if isinstance(x, torch.fx.Proxy):
             return _leaf(self, x)
-        eps = torch.finfo(x.dtype).eps if self.eps is None and x.is_floating_point() else self.eps
+        known = self.eps is not None or not x.is_floating_point()
+        eps = self.eps if known else torch.finfo(torch.promote_types(x.dtype, torch.float32)).eps
         return _trailing(x, tuple(self.normalized_shape), self.weight, None, eps or 0.0, centered=False)
 
 

@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def main():
     run("jupyter", "lite", "build", "--output-dir", out, cwd=folder)
     run("jupyter", "lite", "check", "--output-dir", out, cwd=folder)
     demand_unchanged(out / "static" / "pyodide", sums)
-    add_status(out)
+    add_status(out, site, sums)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{len(notebooks)} live notebooks, {size / 1e6:.0f} MB in {out}")
 
@@ -96,15 +97,34 @@ def write_settings(folder, storage):
     shutil.copy(ROOT / "lite" / "overrides.json", folder)
 
 
-def add_status(out):
-    """Put the line that tells a reader what is going on into each application's page."""
-    shutil.copy(ROOT / "lite" / "status.js", out)
+NOT_ASKED_FOR = ("pyodide.js", "package.json")  # in Pyodide's folder, but nothing in a browser loads them
+
+
+def add_status(out, site, sums):
+    """Put the line that tells a reader what is going on into each application's page, and the typeface of figures.
+
+    Its script knows what Python will download, and the page that each notebook belongs to.  JupyterLab's own sign, a
+    wheel that spins until the kernel is there, takes the processor from the kernel: it stands.
+    """
+    folder = out / "static" / "pyodide"
+    sizes = {name: (folder / name).stat().st_size for name in sums if name not in NOT_ASKED_FOR}
+    core_first = sorted(sizes, key=lambda name: (name.endswith(".whl"), -sizes[name]))
+    pages = {}
+    for path in sorted(site.rglob("*.html")):
+        if path.relative_to(site).parts[0] not in ("lite", "slides"):
+            for name in re.findall(r"lite/notebooks/index\.html\?path=([\w-]+)\.ipynb", path.read_text("utf8")):
+                pages.setdefault(name, path.relative_to(site).as_posix())
+    known = {"downloads": [(name, sizes[name]) for name in core_first], "pages": pages}
+    script = f"window.normcoreLive = {json.dumps(known)};\n{(ROOT / 'lite' / 'status.js').read_text('utf8')}"
+    (out / "status.js").write_text(script, "utf8")
     for app in APPS:
         page = out / app / "index.html"
         html = page.read_text("utf8")
         if "</head>" not in html:
             sys.exit(f"{page} has no </head>: where does status.js go now?")
-        page.write_text(html.replace("</head>", '<script src="../status.js"></script></head>', 1), "utf8")
+        added = '<link rel="stylesheet" href="../../_static/fonts.css"><script src="../status.js"></script>'
+        added += "<style>.jp-KernelStatus-spinner { animation: none !important }</style></head>"
+        page.write_text(html.replace("</head>", added, 1), "utf8")
 
 
 def sha256(path):

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ["normcore", "normbook", "tests", "README.md", "LICENSE", "pyproject.toml"]
 ALONE = [f"normcore/test_{name}.py" for name in ("errors", "statistics", "properties")]
-WITH_TORCH = [f"normcore/test_{name}.py" for name in ("functional", "layers", "autograd")]
+WITH_TORCH = [f"normcore/test_{name}.py" for name in ("functional", "grouped", "layers", "twins", "gradcheck")]
 
 
 def run(*command, **options):

@@ -14,7 +14,8 @@ Whatever the way, a file with other bytes than the lock's stops the build; a fil
 code UNAVAILABLE and one line.
 
 When all of this is checked, and not before, the archives are changed: what a start imports becomes bytecode
-(``bytecode.py``), tests and headers go, and the lock gets the new hashes.  Then the changed Python has to run.
+(``bytecode.py``), tests and headers go, and the lock gets the new hashes.  One loop of Pyodide's script is changed, too
+(QUICKER).  Then the changed Python has to run.
 
 For the notebooks it runs in the environment of lite/requirements.txt, whose jupyterlite-pyodide-kernel names the
 Pyodide it was made for: another one stops the build.  The kernel's own add-on for lock files takes wheels from
@@ -57,6 +58,7 @@ DROPS = "|".join([  # what nobody can use in a browser, or only with what is not
     r"^(curses|ensurepip|idlelib|pydoc_data|tkinter|turtledemo|venv|wsgiref|xmlrpc)/",
     r"^(ftplib|imaplib|mailbox|poplib|smtplib|turtle)\.py$",
     r"^_py(datetime|decimal|io)\.py$",  # written in C as well
+    r"^jedi/third_party/typeshed/(third_party|stdlib/2)/",  # what others' packages and Python 2 take and return
 ])  # fmt: skip
 PAGE_DROPS = "|".join([  # and what no cell needs in a page
     DROPS,
@@ -65,12 +67,22 @@ PAGE_DROPS = "|".join([  # and what no cell needs in a page
     r"^encodings/(?!__init__|aliases|ascii|charmap|cp437|cp1252|idna|iso8859_1\.|latin_1|punycode|raw_unicode|u|mbcs)",
     r"^tqdm/(contrib|dask|keras|rich|tk)\b",
 ])  # fmt: skip
-DATASETS = ["data/digits.csv.gz", "images/china.jpg", "images/flower.jpg"]  # of scikit-learn
+DATASETS = ["data/digits.csv.gz", "data/wine_data.csv", "images/china.jpg", "images/flower.jpg"]  # of scikit-learn
 SITE_PACKAGES = "/lib/python3.14/site-packages"
 HOME = "/home/pyodide"
 UNAVAILABLE = 3
 CORE = ["pyodide.mjs", "pyodide.js", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "package.json"]
 
+# After each compiled module that it loads, Pyodide looks through all symbols that it has ever met for those without a
+# place.  A start with pictures loads thirty modules: it is enough to look at the symbols that are new since the last.
+NEW_SYMBOL = 'rtn=GOT[symName]=new WebAssembly.Global({value:"i32",mutable:true},-1)'
+END_OF_SEARCH = "throw new Error(`bad export type for '${symName}': ${typeof value} (${value})`)}}}"
+QUICKER = [
+    ("var GOT={};", "var GOT={},GOT_NEW=new Map;"),
+    (NEW_SYMBOL, NEW_SYMBOL + ";GOT_NEW.set(symName,rtn)"),
+    ("for(var[symName,entry]of Object.entries(GOT))", "for(var[symName,entry]of GOT_NEW)"),
+    (END_OF_SEARCH, END_OF_SEARCH + "GOT_NEW.clear()"),
+]
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -301,7 +313,7 @@ def book(part):
     with zipfile.ZipFile(part / "book.zip", "w") as archive:
         for file in (f for name in ("normcore", "normbook") for f in sorted((ROOT / name).rglob("*"))):
             name = file.relative_to(ROOT)
-            if file.suffix == ".py":
+            if file.suffix in (".py", ".ttf"):
                 archive.write(file, name)
             elif file.is_file() and not {"__pycache__", "_data"} & {*name.parts} and file.suffix in (".npz", ".json"):
                 (data / name).parent.mkdir(parents=True, exist_ok=True)
@@ -372,11 +384,21 @@ def compiled(part, lock, page):
     for file in new.iterdir():
         file.replace(part / file.name)
     new.rmdir()
+    quicken(part / "pyodide.asm.mjs")
     for one in lock["packages"].values():
         one["sha256"] = sha256((part / one["file_name"]).read_bytes())
     (part / "pyodide-lock.json").write_text(json.dumps(lock, indent=1))
     in_pyodide(part, task | {"archives": []})  # and it runs as it is now
     return sum(done)
+
+
+def quicken(script):
+    text = script.read_text("utf8")
+    for old, new in QUICKER:
+        if text.count(old) != 1:
+            sys.exit(f"{script.name} of Pyodide {PYODIDE} does not have once what is to be changed: {old}")
+        text = text.replace(old, new)
+    script.write_text(text, "utf8")
 
 
 def in_pyodide(folder, task):

@@ -2,9 +2,9 @@
 let python, kernel;
 
 // What arrives is counted as it comes, and a download that breaks off is told: Pyodide itself may wait for ever then.
+const lost = (why) => postMessage({ lost: String(why) });
 const plainFetch = self.fetch;
 self.fetch = async (...what) => {
-  const lost = (why) => postMessage({ lost: String(why) });
   let reply;
   try {
     reply = await plainFetch(...what);
@@ -27,18 +27,18 @@ self.fetch = async (...what) => {
 async function start({ home, packages, data }) {
   new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)); // a policy that forbids it says so here
   const get = async (name) => new Uint8Array(await (await fetch(home + name)).arrayBuffer());
-  const own = [get("python/book.zip"), get("kernel.py")];
-  const { loadPyodide } = await import(`${home}python/pyodide.mjs`);
+  const own = ["python/book.zip", "kernel.py", "checking.py"].map(get);
+  const { loadPyodide } = await import(`${home}python/pyodide.mjs`).catch((error) => (lost(error), Promise.reject(error)));
   const env = { HOME: "/home/pyodide", MPLBACKEND: "svg" };
   python = await loadPyodide({ indexURL: `${home}python/`, packages, env });
-  const [book, source] = await Promise.all(own);
+  const [book, ...sources] = await Promise.all(own);
   python.unpackArchive(book, "zip", { extractDir: "/home/pyodide" });
   for (const path of data) { // each is fetched when a cell opens it
     const [, folder, name] = path.match(/(.*)\/(.*)/);
     python.FS.mkdirTree(`/home/pyodide/${folder}`);
     python.FS.createLazyFile(`/home/pyodide/${folder}`, name, `${home}python/data/${path}`, true, false);
   }
-  python.FS.writeFile("/home/pyodide/kernel.py", source);
+  ["kernel", "checking"].forEach((name, at) => python.FS.writeFile(`/home/pyodide/${name}.py`, sources[at]));
   python.runPython("import sys; sys.path.insert(0, '/home/pyodide')");
   kernel = python.pyimport("kernel");
   if (packages.includes("matplotlib")) {
@@ -57,7 +57,9 @@ self.onmessage = async ({ data: { id, ask, ...data } }) => {
     await started;
     let answer = {};
     if (ask === "run") answer = plain(kernel.run(data.source, data.name, (kind, text) => postMessage({ id, kind, text })));
-    if (ask === "draw") answer = plain(kernel.draw(data.key, python.toPy(data.at)));
+    if (ask === "check") answer = plain(python.pyimport("checking").check(python.toPy(data.box), (kind, text) => postMessage({ id, kind, text })));
+    if (ask === "dials") answer = plain(kernel.dials(data.key));
+    if (ask === "draw") answer = plain(kernel.draw(data.key, python.toPy(data.at), python.toPy(data.extra)));
     postMessage({ id, answer });
   } catch (error) {
     console.error(error);

@@ -15,6 +15,7 @@
     lost: "The download broke off. Check the connection, then run the cell again: what has arrived need not come twice.",
     memory: "Python ran out of memory and ended; all variables are gone. Make the arrays smaller, then run the cell again.",
     ended: "Python ended in the middle of the cell; all variables are gone. The next run starts it anew.",
+    left: "Taken back before it began; what runs goes on.",
     editor: "The editor did not arrive. Check the connection, then click again.",
     torch: "This cell needs PyTorch, which does not run in a page. It runs on your computer, on Binder and on Colab.",
   };
@@ -28,7 +29,8 @@
     if (!reply.ok) throw new Error(reply.status);
     return reply.json();
   });
-  const getEditor = once(() => import(`${home}vendor/editor.js`));
+  let tries = 0; // a browser remembers a module that did not arrive, by its address
+  const getEditor = once(() => import(`${home}vendor/editor.js${tries++ ? `?again=${tries}` : ""}`));
   const MB = (bytes) => (bytes / 1e6).toFixed(1);
 
   function element(name, attributes = {}, ...children) {
@@ -51,7 +53,8 @@
       if (typeof WebAssembly !== "object") return Promise.resolve({ ended: SAY.wasm });
       const worker = (this.worker = new Worker(`${home}runner-worker.js`, { type: "module" }));
       this.arrived = 0;
-      worker.onerror = (event) => (event.preventDefault(), this.end({ ended: SAY.start }));
+      // an error without words: the worker's own file did not arrive
+      worker.onerror = (event) => (event.preventDefault(), this.end({ ended: event.message ? SAY.start : SAY.lost }));
       worker.onmessage = ({ data: { id, answer, kind, text, arrived, lost } }) => {
         if (worker !== this.worker) return;
         if (lost !== undefined) this.end({ ended: SAY.lost });
@@ -91,39 +94,141 @@
       const waiting = [...this.waiting.values()];
       this.waiting.clear();
       for (const { done } of waiting) done(answer);
-      for (const dial of document.querySelectorAll("[data-live] :is(input, button)")) dial.disabled = true;
+      for (const leave of this.leavers) leave(answer);
+      this.leavers.clear();
     },
+    leavers: new Set(), // to be told, once, when it ends
   };
 
-  // ---- the cells
+  // ---- what somebody who waits is told
 
-  const boxes = new Map(); // number of a cell: its box
-  let queue = Promise.resolve();
-
-  class Box {
-    constructor(cell, index, number) {
-      this.cell = cell;
-      this.index = index;
-      this.name = `Cell ${number}`;
-      const button = (textContent, onclick) => element("button", { type: "button", textContent, onclick });
-      this.open = button("Edit and run", () => this.edit());
-      this.go = button("Run", () => this.run());
-      this.halt = button("Stop", () => python.end({ ended: STOPPED }));
-      this.back = button("Reset", () => this.reset());
+  class Teller {
+    constructor() {
       this.bar = element("progress", { hidden: true });
       this.bar.setAttribute("aria-label", "Download of Python");
       this.amount = element("span", { className: "nc-amount" });
       this.amount.setAttribute("aria-hidden", "true");
       this.status = element("span", { className: "nc-status" });
       this.status.setAttribute("role", "status");
+      this.parts = [this.bar, this.amount, this.status];
+    }
+
+    say(text) {
+      this.status.textContent = text;
+    }
+
+    arrived(part, wire) {
+      [this.bar.hidden, this.bar.value] = [false, part];
+      this.amount.textContent = part < 1 ? `${MB(part * wire)} of ${MB(wire)} MB` : "starting";
+    }
+
+    rest() {
+      [this.bar.hidden, this.amount.textContent] = [true, ""];
+    }
+  }
+
+  // ---- the cells
+
+  const boxes = new Map(); // number of a cell: its box
+  const sourceOf = (page, index) => boxes.get(index)?.source ?? page.cells[index].source;
+
+  // One after the other. Each is known by its teller: while it waits Stop takes it out of the queue, later Stop ends Python.
+  let queue = Promise.resolve();
+  const turns = new Map();
+
+  function inTurn(teller, job) {
+    const turn = {};
+    const go = () => turns.get(teller) === turn && ((turn.begun = true), job());
+    const left = new Promise((done) => (turn.leave = done));
+    turns.set(teller, turn);
+    queue = queue.then(go, go);
+    return Promise.race([queue, left]).finally(() => turns.get(teller) === turn && turns.delete(teller));
+  }
+
+  function stop(teller) {
+    const turn = turns.get(teller);
+    if (turn?.begun) return python.end({ ended: STOPPED });
+    turns.delete(teller);
+    turn?.leave({ ended: SAY.left });
+  }
+
+  // Start Python, if it is not there, and tell how its download goes on.  Returns {}, or {ended} if that failed.
+  async function ready(page, teller) {
+    const { raw, wire } = page;
+    teller.say(python.up ? "Running" : `Python comes first: ${MB(wire)} MB, once`);
+    let last = performance.now();
+    python.onload = (now) => {
+      last = performance.now();
+      teller.arrived(Math.min(1, now / raw), wire);
+    };
+    const patience = setInterval(() => {
+      if (performance.now() - last > 20000) teller.say("Nothing has arrived for 20 seconds. Wait, or Stop and run again.");
+    }, 5000);
+    const result = await python.start(page);
+    clearInterval(patience);
+    python.onload = () => {};
+    teller.rest();
+    return result;
+  }
+
+  // Run what a cell stands on: first the cells above that this Python has not run as they stand now, and all after the
+  // first of them; not those alone that draw a picture of their own and that nothing below needs.  Returns {ended} or {says} if that failed, and how many there were.
+  async function prepare(page, index, teller) {
+    const { cells } = page;
+    let result = await ready(page, teller);
+    const above = [...cells.keys()].filter((one) => one < index && !cells[one].skip && !cells[one].alone);
+    const stale = above.findIndex((one) => python.ran.get(one) !== sourceOf(page, one));
+    const todo = stale < 0 ? [] : above.slice(stale);
+    for (const [n, one] of todo.entries()) {
+      if (result.ended || result.says) break;
+      teller.say(`Running the cells above first: ${n + 1} of ${todo.length}`);
+      result = await runCell(page, one);
+      if (result.says) result.says = `Above, in ${cells[one].name}: ${result.says}`;
+    }
+    return { ...result, above: todo.length };
+  }
+
+  // Run one cell as it stands; what it shows goes to its own box if that is open, or else to `show(kind, text)`.
+  async function runCell(page, index, show) {
+    const source = sourceOf(page, index);
+    const box = show || !boxes.get(index)?.view ? undefined : boxes.get(index);
+    python.ran.delete(index);
+    box?.clear();
+    const result = await python.ask(
+      { ask: "run", source, name: page.cells[index].name },
+      show ?? ((kind, text) => box?.put(kind, text)),
+    );
+    if (result.says || result.ended) box?.fail(result);
+    else python.ran.set(index, source);
+    return result;
+  }
+
+  // A place to write code in, with its buttons; `words` are theirs. An answer box (answers.js) is one, too.
+  class Box {
+    words = { open: "Edit and run", go: "Run", back: "Reset", keys: "Shift+Enter runs the cell. Escape, then Tab, leaves the editor." };
+
+    constructor(cell, name, words) {
+      this.cell = cell;
+      this.name = name;
+      this.words = { ...this.words, ...words };
+      this.open = this.button(this.words.open, () => this.edit());
+      this.go = this.button(this.words.go, () => this.run());
+      this.halt = this.button("Stop", () => stop(this.teller));
+      this.back = this.button(this.words.back, () => this.reset());
+      this.teller = new Teller();
       this.place = element("div", { className: "nc-editor" });
       this.output = element("div", { className: "nc-output cell_output docutils container" });
-      for (const one of [this.open, this.go, this.halt, this.back]) one.setAttribute("aria-label", `${one.textContent}: ${this.name}`);
-      const tools = element("div", { className: "nc-tools" }, this.open, this.go, this.halt, this.back, this.bar, this.amount, this.status);
+      const parts = [this.place, element("div", { className: "nc-tools" }, this.open, this.go, this.halt, this.back, ...this.teller.parts), this.output];
       const anchor = cell.querySelector(":scope > details.above-input, :scope > .cell_input");
-      anchor.after(this.place, tools, this.output);
-      boxes.set(index, this);
+      if (anchor) anchor.after(...parts);
+      else cell.append(...parts);
       this.show(false);
+    }
+
+    button(textContent, onclick) {
+      const made = element("button", { type: "button", textContent, onclick });
+      made.setAttribute("aria-label", `${textContent}: ${this.name}`);
+      return made;
     }
 
     get source() {
@@ -131,7 +236,7 @@
     }
 
     say(text) {
-      this.status.textContent = text;
+      this.teller.say(text);
     }
 
     old(part, hidden) {
@@ -149,7 +254,7 @@
       this.running = running;
       this.go.setAttribute("aria-disabled", running);
       this.halt.setAttribute("aria-disabled", !running);
-      if (!running) [this.bar.hidden, this.amount.textContent] = [true, ""];
+      if (!running) this.teller.rest();
     }
 
     async edit() {
@@ -161,19 +266,24 @@
         this.page = page;
         python.start(page); // while the reader reads and types
         this.place.replaceChildren(element("div"));
-        this.view = edit(this.place.firstChild, page.cells[this.index].source, `Code of ${this.name}`, () => this.run());
+        this.view = edit(this.place.firstChild, this.beginning(page), `Code of ${this.name}`, () => this.run());
         this.place.firstChild.editor = this.view; // for other scripts: the way to the text
         this.show(true);
         this.view.focus();
-        this.say("Shift+Enter runs the cell. Escape, then Tab, leaves the editor.");
+        this.say(this.words.keys);
       } catch (error) {
         this.say(SAY.editor);
       }
       this.opening = false;
     }
 
+    // What stands in the editor when it opens.
+    beginning(page) {
+      return page.cells[this.index].source;
+    }
+
     reset() {
-      if (this.running) python.end({ ended: STOPPED });
+      stop(this.teller);
       this.view?.destroy();
       this.view = undefined;
       this.place.replaceChildren();
@@ -188,59 +298,31 @@
       if (this.running || !this.view) return;
       this.busy(true);
       this.say("Waiting for another cell");
-      queue = queue.then(() => this.view && this.through()).catch((error) => this.say(String(error))).finally(() => this.busy(false));
+      inTurn(this.teller, () => this.through())
+        .then((left) => left && this.say(left.ended))
+        .catch((error) => this.say(String(error)))
+        .finally(() => this.busy(false));
     }
 
     async through() {
-      const { cells, raw, wire } = this.page;
-      this.say(python.up ? "Running" : `Python comes first: ${MB(wire)} MB, once`);
-      let last = performance.now();
-      python.onload = (now) => {
-        last = performance.now();
-        const part = Math.min(1, now / raw);
-        [this.bar.hidden, this.bar.value] = [false, part];
-        this.amount.textContent = part < 1 ? `${MB(part * wire)} of ${MB(wire)} MB` : "starting";
-      };
-      const patience = setInterval(() => {
-        if (performance.now() - last > 20000) this.say("Nothing has arrived for 20 seconds. Wait, or Stop and run again.");
-      }, 5000);
-      let result = await python.start(this.page);
-      clearInterval(patience);
-      python.onload = () => {};
-      [this.bar.hidden, this.amount.textContent] = [true, ""];
-
-      // first the cells above that this Python has not run as they stand now, and all after the first of them
-      const source = (index) => boxes.get(index)?.source ?? cells[index].source;
-      const above = [...cells.keys()].filter((index) => index < this.index && !cells[index].skip);
-      const stale = above.findIndex((index) => python.ran.get(index) !== source(index));
-      const todo = stale < 0 ? [] : above.slice(stale);
-      for (const [n, index] of todo.entries()) {
-        if (result.ended || result.says) break;
-        this.say(`Running the cells above first: ${n + 1} of ${todo.length}`);
-        result = await this.one(index, source(index));
-        if (result.says) result.says = `Above, in ${cells[index].name}: ${result.says}`;
-        if (result.says || result.ended) (this.clear(), this.fail(result));
-      }
+      let result = await prepare(this.page, this.index, this.teller);
+      const { above } = result;
+      if (result.says || result.ended) (this.clear(), this.fail(result));
       const began = performance.now();
       if (!result.ended && !result.says) {
         this.say("Running");
-        const long = setTimeout(() => this.say("Still running. Stop ends it, and with it all variables of this page."), 10000);
-        result = await this.one(this.index, source(this.index));
-        clearTimeout(long);
+        result = await this.long(runCell(this.page, this.index));
       }
       const took = `Done in ${((performance.now() - began) / 1000).toFixed(1)} s`;
-      this.say(result.ended ?? (result.says ? `Error. ${result.says}` : took + (todo.length ? `, after ${todo.length} above` : "")));
+      const note = result.note ? `. ${result.note}` : "";
+      this.say(result.ended ?? (result.says ? `Error. ${result.says}` : took + (above ? `, after ${above} above` : "") + note));
     }
 
-    // Run one cell; what it shows stands in its own box if that is open.
-    async one(index, source) {
-      const { cells } = this.page;
-      const box = boxes.get(index)?.view ? boxes.get(index) : undefined;
-      python.ran.delete(index);
-      box?.clear();
-      const result = await python.ask({ ask: "run", source, name: cells[index].name }, (kind, text) => box?.put(kind, text));
-      if (result.says || result.ended) box?.fail(result);
-      else python.ran.set(index, source);
+    // Wait, with a word to a reader who waits for long.
+    async long(task) {
+      const timer = setTimeout(() => this.say("Still running. Stop ends it, and with it all variables of this page."), 10000);
+      const result = await task;
+      clearTimeout(timer);
       return result;
     }
 
@@ -253,7 +335,7 @@
       if (kind === "html") {
         const made = element("div", { className: "output text_html", innerHTML: text });
         this.output.append(made);
-        for (const dials of made.querySelectorAll("[data-live]")) turn(dials);
+        for (const dials of made.querySelectorAll("[data-live]")) window.normcoreCompute(dials);
         return;
       }
       const last = this.output.lastElementChild;
@@ -271,56 +353,41 @@
     }
   }
 
-  // Dials of a cell that ran: each picture is drawn when it is asked for.
-  function turn(explorer) {
-    const dials = [...explorer.querySelectorAll(".nc-dial")].map((dial) => {
-      const range = dial.querySelector("input");
-      if (range) {
-        const labels = JSON.parse(range.dataset.labels);
-        range.addEventListener("input", () => {
-          dial.querySelector("output").value = labels[range.value];
-          range.setAttribute("aria-valuetext", labels[range.value]);
-          ask();
-        });
-        return () => Number(range.value);
-      }
-      const buttons = [...dial.querySelectorAll("button")];
-      for (const button of buttons) {
-        button.addEventListener("click", () => {
-          for (const one of buttons) one.setAttribute("aria-pressed", String(one === button));
-          ask();
-        });
-      }
-      return () => buttons.findIndex((one) => one.matches('[aria-pressed="true"]'));
-    });
-    for (const control of explorer.querySelectorAll(".nc-dial :disabled")) control.disabled = false;
-    explorer.dataset.alive = "";
-    const now = () => dials.map((dial) => dial());
-    const holder = explorer.querySelector(".nc-picture");
-    const news = explorer.querySelector("[aria-live]");
-    let asked = false;
-    let timer = 0;
-    const ask = async () => {
-      if (asked || !python.worker) return;
-      asked = true; // while one picture is drawn the dial may go on; then the last place counts
-      const at = now();
-      const { html, says } = await python.ask({ ask: "draw", key: explorer.dataset.live, at });
-      asked = false;
-      if (html) holder.innerHTML = html;
-      if (says) holder.textContent = says;
-      if (`${at}` !== `${now()}`) return ask();
-      clearTimeout(timer);
-      timer = setTimeout(() => (news.textContent = holder.querySelector("figcaption")?.textContent ?? ""), 500);
-    };
-  }
+  // For other scripts of the page.
+  window.normcorePython = {
+    Teller,
+    Box,
+    element,
+    ready,
+
+    // Run a cell of the page, after those above: what it shows goes to show(kind, text).  Returns {}, {says} or {ended}.
+    run(index, teller, show) {
+      return inTurn(teller, async () => {
+        const page = await getPage().catch(() => undefined);
+        const result = page ? await prepare(page, index, teller) : { ended: SAY.lost };
+        if (result.ended || result.says) return result;
+        teller.say("Running");
+        return runCell(page, index, show);
+      });
+    },
+
+    ask: (message, show) => (python.worker ? python.ask(message, show) : Promise.resolve({ ended: STOPPED })),
+    stop,
+    onend: (leave) => python.leavers.add(leave),
+  };
 
   let number = 0;
   for (const cell of document.querySelectorAll("div.cell")) {
     const mark = [...cell.classList].find((name) => name.startsWith("nc-cell-"));
-    if (!mark) continue;
+    const code = cell.querySelector(":scope > details.above-input, :scope > .cell_input");
+    if (!mark || !code) continue;
     const [, , index, torch] = mark.split("-");
     number += 1;
-    if (torch) cell.querySelector(":scope > details.above-input, :scope > .cell_input")?.after(element("p", { className: "nc-no-run" }, SAY.torch));
-    else new Box(cell, Number(index), number);
+    if (torch) code.after(element("p", { className: "nc-no-run" }, SAY.torch));
+    else {
+      const box = new Box(cell, `Cell ${number}`);
+      box.index = Number(index);
+      boxes.set(box.index, box);
+    }
   }
 })();

@@ -64,14 +64,19 @@ def execute(app, env, docnames):
     texts = {name: Path(path).read_text("utf8") for name, path in paths.items()}
 
     def run(name):
+        with suppress(Exception):
+            reader, notebook = read[name]
+            create_client(notebook, paths[name], env.mystnb_config, Quiet(name), reader.read_fmt).start_client()
+
+    if env.mystnb_config.execution_mode != "cache":
+        return
+    get_cache(env.mystnb_config.execution_cache_path).list_cache_records()  # makes its tables before two want to
+    read = {}
+    for name in sorted(together(texts)):  # not beside each other: Python parses one program at a time
         source = [texts[name]]
         app.emit("source-read", name, source)
         reader = create_nb_reader(paths[name], env.myst_config, env.mystnb_config, source[0])
-        with suppress(Exception):
-            notebook = reader.read(source[0])
-            create_client(notebook, paths[name], env.mystnb_config, Quiet(name), reader.read_fmt).start_client()
-
-    if env.mystnb_config.execution_mode == "cache":
-        get_cache(env.mystnb_config.execution_cache_path).list_cache_records()  # makes its tables before two want to
-        with one_thread_each(), ThreadPoolExecutor(TOGETHER) as pool:
-            list(pool.map(run, sorted(together(texts))))
+        with suppress(Exception):  # the same comes again when the page is read
+            read[name] = reader, reader.read(source[0])
+    with one_thread_each(), ThreadPoolExecutor(TOGETHER) as pool:
+        list(pool.map(run, read))

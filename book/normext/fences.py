@@ -14,6 +14,7 @@ from myst_parser.parsers.mdit import create_md_parser
 #: Directives whose text is no markup, as far as this book goes.
 VERBATIM = (
     "code-cell", "code-block", "code", "sourcecode", "literalinclude", "math", "raw", "parsed-literal", "eval-rst",
+    "answer", "mistakes",
 )  # fmt: skip
 EXTENSIONS = {"amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath", "smartquotes", "substitution"}
 

@@ -51,7 +51,8 @@ class Typesetter:
             answer = self.ask({"tex": tex, "display": display})
             if "error" in answer:
                 log.warning("formula %r: %s", tex, answer["error"], location=location, type="formula")
-            self.known[tex, display] = answer.get("html", "")
+            copied = f'<mjx-container data-tex="{html.escape(tex)}"'  # copy.js puts it into the clipboard
+            self.known[tex, display] = answer.get("html", "").replace("<mjx-container", copied, 1)
         return self.known[tex, display]
 
     def close(self):

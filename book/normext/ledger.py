@@ -1,6 +1,6 @@
 """The ledgers of claims and of explanations: a table each, filled by what the chapters measured in this very build.
 
-A chapter answers a claim with ``normbook.report.verdict``, which glues the answer under the key ``claim-01`` (or
+A chapter answers a claim with ``normbook.evidence.verdict``, which glues the answer under the key ``claim-01`` (or
 ``claim-03a``, where two chapters answer).  ``{ledger}`` draws all of them, in the order of ``claims.yml``:
 
     - claim: 3
@@ -12,6 +12,10 @@ A list whose entries begin with ``explanation:`` is a ledger of its own: its ans
 the label of its answer ("" for none), or a list of labels for several.  A chapter that stops answering, an answer that
 nobody asked for, an answer without its number, and an undecided one without the smallest effect that could be seen are
 warnings, so with ``-W`` they fail the build.
+
+``{tally} claims.yml`` says on another page how many answers there are of each kind; ``:ledger:`` is the label of the
+ledger that it leads to.  The box "Verdict on claim 3" of a chapter gets the color and the words of that chapter's own
+answers to claim 3.
 """
 
 import ast
@@ -19,9 +23,11 @@ import html
 import json
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 from docutils import nodes
+from docutils.parsers.rst import directives
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
@@ -30,7 +36,9 @@ from sphinx.util.docutils import SphinxDirective
 log = logging.getLogger(__name__)
 
 WORDS = {"holds": "✓", "holds when": "◐", "does not hold": "✗", "undecided": "?"}
+MANY = {"holds": "hold", "holds when": "hold when …", "does not hold": "do not hold", "undecided": "undecided"}
 KINDS = ("claim", "explanation")
+BOX = re.compile(rf"Verdict on ({'|'.join(KINDS)}) (\d+)")
 KEY = re.compile(rf"({'|'.join(KINDS)})-\d{{2}}\S*")
 
 
@@ -55,7 +63,14 @@ class Ledger(SphinxDirective):
         except (OSError, yaml.YAMLError, Faulty) as error:
             raise self.error(f"ledger: {relative}: {error}") from error
         pages(self.env).add(self.env.docname)
-        return [LedgerNode(kind=kind, claims=claims)]
+        return [LedgerNode(kind=kind, claims=claims, tally=self.options.get("ledger", ""))]
+
+
+class Tally(Ledger):
+    """``{tally} claims.yml`` with ``:ledger: label``: how many answers there are of each kind."""
+
+    required_arguments, optional_arguments = 1, 0
+    option_spec: ClassVar = {"ledger": directives.unchanged_required}
 
 
 def read_claims(path, folder=""):
@@ -115,7 +130,42 @@ class FillLedger(SphinxPostTransform):
             for page, key in sorted(answered):
                 text = "ledger: %s answers %s, which no %s asks of it"
                 log.warning(text, page, key, kind, location=node, type="ledger")
-            node.replace_self(nodes.raw("", self.table(rows, kind), format="html"))
+            made = self.tally(rows, node) if node["tally"] else self.table(rows, kind)
+            node.replace_self(nodes.raw("", made, format="html"))
+        for box in self.document.findall(nodes.admonition):
+            self.color(box)
+
+    def color(self, box):
+        """A verdict's box says in its title, and by its color, what the chapter answered."""
+        title = box.next_node(nodes.title)
+        found = title is not None and BOX.match(title.astext())
+        if not found:
+            return
+        key = f"{found[1]}-{int(found[2]):02d}"
+        own = glued(self.env, self.env.docname).items()
+        words = list(dict.fromkeys(answer["word"] for one, answer in own if re.fullmatch(rf"{key}\D*", one)))
+        if words:
+            box["classes"].append(f"nc-{(words[0] if len(words) == 1 else 'holds when').replace(' ', '-')}")
+            said = " and ".join(f"{WORDS[word]} {word}" for word in words)
+            title += nodes.inline("", f": {said}", classes=["nc-verdict"])
+
+    def tally(self, rows, node):
+        """HTML: a number for each kind of answer, all of them links to the ledger."""
+        labels = self.env.get_domain("std").labels
+        if node["tally"] not in labels:
+            log.warning("tally: no section has the label %s", node["tally"], location=node, type="ledger")
+            return ""
+        page, anchor, _ = labels[node["tally"]]
+        link = f"{self.app.builder.get_relative_uri(self.env.docname, page)}#{anchor}"
+        items = []
+        for word, mark in WORDS.items():
+            found = sum(row[3]["word"] == word for row in rows)
+            if found:
+                items.append(
+                    f'<li class="nc-{word.replace(" ", "-")}"><a href="{html.escape(link)}"><b>{found}</b> '
+                    f'<span><span aria-hidden="true">{mark}</span> {word if found == 1 else MANY[word]}</span></a></li>'
+                )
+        return f'<ul class="nc-tally">{"".join(items)}</ul>'
 
     def table(self, rows, kind):
         """HTML.  The roles look superfluous: on a phone rows become cards, and `display` takes a table's roles away."""
@@ -133,8 +183,10 @@ class FillLedger(SphinxPostTransform):
             if answer.get("smallest"):
                 measured += f". Smallest effect that could be seen: {html.escape(answer['smallest'].rstrip('.'))}"
             title = html.escape(self.env.titles[page].astext())
+            address = "" if again else f' id="{kind}-{number}"'
+            row = f'<tr role="row" class="nc-{answer["word"].replace(" ", "-")}"{address}>'
             body.append(
-                f'<tr role="row"><th scope="row" role="rowheader">{claim}</th>'
+                f'{row}<th scope="row" role="rowheader">{claim}</th>'
                 f'<td role="cell"><b class="nc-verdict"><span aria-hidden="true">{mark}</span> {answer["word"]}</b> '
                 f"{html.escape(answer['condition'])}</td>"
                 f'<td role="cell">{measured}. <a href="{html.escape(link)}">{title}</a></td></tr>'
@@ -185,6 +237,7 @@ def merge(app, env, docnames, other):
 def add_directive(app):
     app.add_node(LedgerNode)
     app.add_directive("ledger", Ledger)
+    app.add_directive("tally", Tally)
     app.add_post_transform(FillLedger)
 
 
@@ -194,5 +247,4 @@ def setup(app):
     app.connect("env-updated", rewrite)
     app.connect("env-purge-doc", forget)
     app.connect("env-merge-info", merge)
-    app.add_css_file("ledger.css")
     return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

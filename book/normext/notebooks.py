@@ -14,6 +14,7 @@ can slip through.  Extend `Translator.directive` or `Translator.role` for a new 
 
 import ast
 import base64
+import hashlib
 import json
 import mimetypes
 import re
@@ -27,7 +28,10 @@ import nbformat
 from pybtex.database import parse_file
 from sphinx.util import logging
 
+from normext import questions
+from normext.answers import answers_of, as_cells
 from normext.fences import fences
+from normext.student_edition import is_student
 
 log = logging.getLogger(__name__)
 
@@ -155,8 +159,14 @@ class Translator:
             return self.code(argument, options)
         if name in ("grid", "grid-item-card", "margin"):
             return quote(self.prose(argument), inside) if argument and name != "grid" else inside
+        if name == "button-ref":
+            return inside
+        if name == "tally":
+            return "*How many claims hold is counted while the book is built. You find it on the first page.*"
         if name == "ledger":
             return "*The table is filled while the book is built. You find it on the page of this chapter.*"
+        if name == "questions":
+            return questions.as_markdown(self.book.folder, self.book.doc)
         raise Unknown(f"the directive {{{name}}}")
 
     def prose(self, text):
@@ -424,30 +434,47 @@ def source_of(app, doc):
     return text[0]
 
 
+def inputs_of(app, book):
+    """Digest of all that a chapter's notebooks are made from."""
+    files = [Path(app.env.doc2path(book.doc)), *book.folder.glob(f"questions/{Path(book.doc).name}.yml")]
+    files += sorted([*Path(app.srcdir).glob("normcore/*.py"), *Path(__file__).parent.glob("*.py")])  # quoted; the maker
+    facts = [*book._replace(chapters=sorted(book.chapters)), setup_cell(app.config), is_student()]
+    parts = (repr(facts).encode(), *(file.read_bytes() for file in files))
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
 def write(app, error):
     if error or app.builder.name != "html":
         return
     out = Path(app.outdir)
+    kept = out.parent / "notebooks" / ".inputs.json"
+    before, now = json.loads(kept.read_text("utf8")) if kept.exists() else {}, {}
     papers = read_papers(Path(app.srcdir) / file for file in app.config.bibtex_bibfiles)
     glued = read_glued(out.parent / "jupyter_execute")
     site = app.config.html_baseurl.rstrip("/") + "/" if app.config.html_baseurl else ""
     for doc in chapters(app):
         known = book_of(app, doc, papers=papers, glued=glued, site=site)
-        source = source_of(app, doc)
+        now[doc] = inputs_of(app, known)
         name = doc.rpartition("/")[2] + ".ipynb"
         kinds = {
             out / "_sources" / f"{doc}.ipynb": (known._replace(siblings=False), {"setup": setup_cell(app.config)}),
             out.parent / "notebooks" / "lab" / name: (known, {}),
             out.parent / "notebooks" / "lite" / name: (known, {"browser": True}),
         }
+        if now[doc] == before.get(doc) and all(path.exists() for path in kinds):
+            continue
+        source = as_cells(source_of(app, doc), answers_of(app, doc))
         for path, (book, kind) in kinds.items():
             try:
                 made = notebook(source, book, **kind)
             except Unknown as unknown:
                 log.warning("notebook of this chapter: %s (see book/normext/notebooks.py)", unknown, location=doc)
+                del now[doc]  # it is said again at the next build
                 break
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(made, "utf8")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(now), "utf8")
     for folder in ("lab", "lite"):  # of chapters that are no more
         for path in (out.parent / "notebooks" / folder).glob("*.ipynb"):
             if path.stem not in {doc.rpartition("/")[2] for doc in chapters(app)}:

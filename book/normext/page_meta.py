@@ -19,8 +19,10 @@ import yaml
 from docutils import nodes
 
 import normcore
+from normbook.style import FAMILY
 
 CARD = "_static/card.png"
+PRELOAD = '<link rel="preload" as="font" type="font/woff2" crossorigin href="{}">'  # see fonts.css
 LONGEST = 160  # characters of a description that search engines show
 MADE = {  # pages that Sphinx makes and gives no title in time
     "search": ("Search", "Search the Normcore book: words, symbols such as γ, functions of the package."),
@@ -84,6 +86,8 @@ def tags(app, pagename, templatename, context, doctree):
     said = (description(doctree) if doctree else "") or f"{title}: a page of the Normcore book."
     title, said = MADE.get(pagename, (title, said))
     meta = [f'<meta name="description" content="{html.escape(said)}">']
+    faces = ["sans", "sans-semibold", *(["sans-italic"] if "<em>" in context.get("body", "") else [])]
+    meta += [PRELOAD.format(context["pathto"](f"_static/fonts/{face}.woff2", 1)) for face in faces]
     shared = {"type": "article", "site_name": "Normcore", "title": title, "description": said}
     base = app.config.html_baseurl
     if base:
@@ -111,8 +115,8 @@ def more_pages(app):
         url=f"\n  url     = {{{base}}}," if base else "",
     )
     lost = NOT_FOUND.format(home=app.builder.get_target_uri(app.config.root_doc))
-    for name, title, body in (("cite", "Cite this book", cite), ("404", "No such page", lost)):
-        yield name, {"title": title, "body": body}, "page.html"
+    yield "cite", {"title": "Cite this book", "body": cite}, "page.html"
+    yield "404", {"title": "No such page", "body": lost}, "page.html" if base else "lost.html"
 
 
 def for_robots(app, error):
@@ -133,7 +137,7 @@ def for_robots(app, error):
 
 def card(path):
     """The picture beside a shared link, 1200 by 630: the two layers in one drawing."""
-    with matplotlib.rc_context({"font.family": "DejaVu Sans"}):
+    with matplotlib.rc_context({"font.family": FAMILY}):
         figure = matplotlib.figure.Figure(figsize=(12, 6.3), dpi=100, facecolor="white")
         axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 12), ylim=(0, 6.3))
         axes.set_axis_off()

@@ -9,6 +9,7 @@ What a page needs for that comes from npm and from Pyodide's release, checked by
 Where they cannot be had the pages have no buttons, and the build says so in one line.
 """
 
+import ast
 import functools
 import gzip
 import hashlib
@@ -24,6 +25,7 @@ from myst_nb.core.read import create_nb_reader
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
+from normext import answers
 from normext.notebooks import NEEDS_TORCH, chapters, source_of
 from normext.vendor import Unavailable
 
@@ -153,10 +155,8 @@ def mark(app, doctree, docname):
     for node in doctree.findall(nodes.container):
         if node.get("nb_element") == "cell_code" and node["cell_index"] in numbers:
             cell = cells[numbers[node["cell_index"]]]
-            source = next(iter(node.findall(nodes.literal_block)), None)
-            if source is None:
-                continue  # a cell without a place in the page
-            if source.astext().strip() != cell["source"].strip():
+            source = next(iter(node.findall(nodes.literal_block)), None)  # None where the page hides it
+            if source is not None and source.astext().strip() != cell["source"].strip():
                 raise ExtensionError(f"{docname}: cell {node['cell_index']} of the notebook is not the page's")
             torch = "-torch" if cell["skip"] else ""
             node["classes"].append(f"nc-cell-{numbers[node['cell_index']]}{torch}")
@@ -175,23 +175,68 @@ def notebook_cells(app, docname):
         shown += not hidden
         skip = NEEDS_TORCH in tags or bool(NEEDS_TORCH_TOO.search(cell.source))
         name = f"{'hidden cell after ' if hidden else ''}cell {shown}"
-        cells.append({"at": at, "source": cell.source, "skip": skip, "name": name})
+        cells.append({"at": at, "source": cell.source, "skip": skip, "name": name, "hidden": hidden})
+    for number, cell in enumerate(cells):
+        parts = cells[:number], cells[number + 1 :]
+        above, below = ([one["source"] for one in part if not one["skip"]] for part in parts)
+        cell["alone"] = cell["hidden"] and not cell["skip"] and stands_alone(cell["source"], above, below)
     return cells
+
+
+def stands_alone(source, above, below):
+    """Would the cells below do the same without this one?
+
+    They must not read a name that it makes, unless they make it first, nor one from above, imports left out, that it
+    reads as well: it may have changed that, as it changes a generator of random numbers.
+    """
+    own, above, below = (
+        [statement for cell in cells for statement in ast.parse(cell).body] for cells in ([source], above, below)
+    )
+    imports = (ast.Import, ast.ImportFrom)
+    shared = union(made, (one for one in above if not isinstance(one, imports))) & union(read, own)
+    left = union(made, own)
+    for statement in below:
+        if read(statement) & (left | shared):
+            return False
+        if isinstance(statement, (*imports, ast.Assign, ast.FunctionDef, ast.ClassDef)):
+            left -= made(statement)
+    return True
+
+
+def union(names, statements):
+    return set().union(*map(names, statements))
+
+
+def made(statement):
+    """The names that a statement may make."""
+    nodes = [one for part in getattr(statement, "targets", [statement]) for one in ast.walk(part)]
+    stored = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    imported = {(one.asname or one.name).partition(".")[0] for one in nodes if isinstance(one, ast.alias)}
+    return stored | imported | {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def read(statement):
+    """The names that a statement may read."""
+    nodes = [*ast.walk(statement)]
+    loaded = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return loaded | {node.target.id for node in nodes if isinstance(getattr(node, "target", None), ast.Name)}
 
 
 def add_script(app, pagename, templatename, context, doctree):
     """The page's script, and the list of cells that it fetches at the first click."""
     if doctree is None or not app.normcore_runner or pagename not in chapters(app):
         return
-    cells = [{key: cell[key] for key in ("source", "skip", "name")} for cell in notebook_cells(app, pagename)]
+    cells = [{key: cell[key] for key in ("source", "skip", "name", "alone")} for cell in notebook_cells(app, pagename)]
+    known = page(app.normcore_runner, cells) | {"answers": answers.boxes(app, pagename, cells)}
     if all(cell["skip"] for cell in cells):
         return
     name = f"{pagename.rpartition('/')[2]}.json"
     folder = Path(app.outdir) / "_static" / "cells"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(json.dumps(page(app.normcore_runner, cells), ensure_ascii=False), "utf8")
+    (folder / name).write_text(json.dumps(known, ensure_ascii=False), "utf8")
     address = context["pathto"](f"_static/cells/{name}", 1)
     app.add_js_file("runner.js", loading_method="defer", **{"data-cells": address})
+    app.add_js_file("compute.js", loading_method="defer")
 
 
 def page(runner, cells):

@@ -1,14 +1,9 @@
-"""The theme's pages, mended: what Jupyter Book's theme does that this book does not want.
+"""What the templates in `book/_theme` cannot do for a page: its files in bundles, and what the writers get wrong.
 
-Every page passes through `mend` as it is written, so that
-
-* no page carries an inline script or an inline handler (a strict Content-Security-Policy holds), and no script holds
-  the text back: all are deferred, but a few lines that choose light or dark before the first paint;
-* the icon font (0.29 MB on each page, for a dozen icons) and its style sheet are gone; `theme.css` draws the icons;
-* the style sheets are one file with the rules that the book's pages use (0.09 MB become 0.02);
-* everything lies within a landmark, and a button is called what it says.
-
-Each mend names the theme's text that it replaces; a theme that no longer has it fails the build.
+* one style sheet with the rules that the book's pages use, instead of a dozen files (0.09 MB become 0.02);
+* one script of the theme's own in `SCRIPTS`; settings that extensions write into the page go into a file, for a strict
+  Content-Security-Policy forbids them there; no script holds the text back but the one that chooses light or dark;
+* the text of a page comes from writers that no template overrides (docutils, MyST-NB, Pygments): `MENDS` mends it.
 """
 
 import hashlib
@@ -16,22 +11,25 @@ import re
 from pathlib import Path
 
 import tinycss2
+from sphinx.builders.html._assets import _JavaScript
 from sphinx.errors import ExtensionError
 
-STYLE_LINK = re.compile(r'\s*<link\b(?=[^>]*rel="stylesheet")[^>]*?href="([^"]*?_static/)([^"?]+\.css)[^>]*>')
-SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<body>.*?)</script>\s*", re.S)
-BUNDLE = "site.css"
-# Otherwise the theme writes "Got invalid theme mode" to the console, and paints without colors for a moment.
-THEME_MODE = """{
-  const root = document.documentElement.dataset;
-  root.mode ||= "auto";
-  root.theme ||= matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-}"""
+NAME = "normcore"
+FOLDER = Path(__file__).parents[1] / "_theme"
+PARENTS = [f"styles/{name}.css" for name in ("theme", "bootstrap", "pydata-sphinx-theme")]  # linked by their templates
+PARENTS_SCRIPTS = ("scripts/bootstrap.js", "scripts/pydata-sphinx-theme.js")
+STYLE, SCRIPT = "site.css", "site.js"  # the bundles
+PAGE = ("buttons.js", "contents.js", "drawers.js", "folds.js", "tables.js", "scroll.js", "copy.js")
+SCRIPTS = (*PAGE, "live.js", "dials.js", "figures.js")  # one file in the page
+STYLES = {
+    **dict.fromkeys(("fonts.css", "dials.css", "playground.css", "questions.css", "runner.css", "answers.css"), 500),
+    **dict.fromkeys(("colors.css", "icons.css", "folds.css", "text.css", "numbers.css", "narrow.css"), 900),
+    **dict.fromkeys(("search.css", "verdicts.css", "opening.css", "margin.css", "live.css", "access.css"), 900),
+    "print.css": 900,
+}
 OURS = re.compile("nc-")  # classes that scripts may add
-
-
 PLAIN = ("n", "nn", "p", "w")  # parts of a program that Pygments marks and the styles leave as they are
-DARK_PROGRAMS = "a11y-dark"  # the theme's own choice has comments louder than the program
+DARK_PROGRAMS = "a11y-dark"  # the parent's own choice has comments louder than the program
 
 
 def spelled(signature):
@@ -40,102 +38,73 @@ def spelled(signature):
     return re.sub(r"\s*<dd>(.*?)</dd>", r'<span class="nc-parameter">\1</span>', signature, flags=re.S)
 
 
-MENDS = [  # (the theme's text, ours, is it on every page?)
-    # the icon font
-    (r'\s*<link\b[^>]*fontawesome[^>]*>', "", True),
-    (r'\s*<script src="[^"]*fontawesome[^>]*></script>', "", True),
-    # scripts are deferred, and few: no need to fetch them first
-    (r'\s*<link rel="preload" as="script"[^>]*>', "", True),
-    # written by script, they would need an inline script each
-    (r"<script>\s*document\.write\(`(.*?)`\);\s*</script>", r"\1", True),
-    # said two or three times
-    (r'\s*<meta name="viewport" content="width=device-width, initial-scale=1" ?/>', "", True),
-    # a handler in an attribute would need 'unsafe-inline'; theme.js listens
-    (r' onclick="window\.print\(\)"', ' data-nc-do="print"', False),
-    (r' onclick="toggleFullScreen\(\)"', ' data-nc-do="fullscreen"', True),
-    # names: a button is called what it says; an icon says nothing
-    (r'(<button class="btn search-button-field[^>]*?) title="Search" aria-label="Search"', r"\1", True),
-    (r'title="light/dark" aria-label="light/dark"', 'title="Light or dark" aria-label="Light or dark"', True),
-    (r'title="Toggle primary sidebar"', 'title="Contents of the book" aria-label="Contents of the book"', True),
-    (r'title="Toggle secondary sidebar"', 'title="Contents of this page" aria-label="Contents of this page"', False),
-    (r'title="Fullscreen mode"', 'title="Full screen" aria-label="Full screen"', True),
-    (r'<a class="navbar-brand logo"', '<a aria-label="Normcore: first page" class="navbar-brand logo"', True),
-    (r'<i class="', '<i aria-hidden="true" class="', True),
-    (r'<summary aria-label="Toggle hidden content"', "<summary", False),
+MENDS = [  # (what a writer makes of the text, what we want)
+    (r'<summary aria-label="Toggle hidden content"', "<summary"),  # a button is called what it says
     # the corner of a table is no heading of anything
-    (r"<th\b[^>]*>\s*(?:<p>\s*</p>)?\s*</th>", "<td></td>", False),
+    (r"<th\b[^>]*>\s*(?:<p>\s*</p>)?\s*</th>", "<td></td>"),
     # the parameters of a function are no list of definitions
-    (r'<dt class="sig.*?</dt>', spelled, False),
+    (r'<dt class="sig.*?</dt>', spelled),
     # names and brackets of a program have the color of its text, and are a third of a page's elements
-    (rf'<span class="(?:{"|".join(PLAIN)})">([^<]*)</span>', r"\1", False),
+    (rf'<span class="(?:{"|".join(PLAIN)})">([^<]*)</span>', r"\1"),
     # the same id in every exercise of a page
-    (r' id="(exercise|solution)-content"', "", False),
+    (r' id="(exercise|solution)-content"', ""),
     # a role that ARIA has taken back
-    (r' role="doc-biblioentry"', "", False),
+    (r' role="doc-biblioentry"', ""),
     # a list with links between its items
-    (r' role="list" class="citation-list"', ' class="citation-list"', False),
-    # everything within a landmark
-    (r'<form class="bd-search', '<form role="search" class="bd-search', True),
-    (r'<div class="bd-sidebar-primary bd-sidebar', '<div role="region" aria-label="Book" class="bd-sidebar-primary bd-sidebar', True),  # noqa: E501
-    (r'<nav class="bd-toc-nav', '<nav aria-label="On this page" class="bd-toc-nav', False),
-    # empty, but the theme's script measures it
-    (r'<header class="(bd-header[^"]*)">\s*</header>', r'<div class="\1"></div>', True),
-    (r'<footer class="bd-footer">\s*</footer>', "", True),
+    (r' role="list" class="citation-list"', ' class="citation-list"'),
 ]  # fmt: skip
 
 
-def mend(page, app):
-    for theirs, ours, everywhere in MENDS:
-        page, count = re.subn(theirs, ours, page, flags=re.S)
-        if everywhere and not count:
-            raise ExtensionError(f"the theme has no {theirs} now: is that mend still needed?")
-    return scripts(one_style_sheet(page, app), app)
+def add(app):
+    app.add_html_theme(NAME, FOLDER)
+    for script in PARENTS_SCRIPTS:
+        app.add_js_file(script, priority=950)
+    for script in SCRIPTS:
+        app.add_js_file(script)
+    for style, priority in STYLES.items():
+        app.add_css_file(style, priority=priority)
 
 
-def one_style_sheet(page, app):
-    """One link instead of a dozen; `write_styles` makes what it points to."""
-    sheets = app.normcore_sheets
-    links = list(STYLE_LINK.finditer(page))
-    sheets.extend(link[2] for link in links if link[2] not in sheets)
-    page = STYLE_LINK.sub("", page)
-    return page.replace("</title>", f'</title>\n<link rel="stylesheet" href="{links[0][1]}{BUNDLE}">', 1)
+def choose(app, config):
+    config.html_theme = NAME
+    config.html_theme_options["pygments_dark_style"] = DARK_PROGRAMS
+    config.templates_path.insert(0, str(FOLDER / "components"))  # before the parents' own
+    app.normcore_sheets = list(PARENTS)
 
 
-def scripts(page, app):
-    """Inline scripts into files: those of the head run before the first paint, all others after the text."""
-    head, end, body = page.partition("</head>")
-    head, first = without_inline(head)
-    body, last = without_inline(body)
-    static = re.search(r'href="([^"]*_static/)' + BUNDLE, head)[1]
-    head = head.replace("</title>", f'</title>\n<script src="{static}{stored(first, app)}"></script>', 1)
-    if last:
-        head += f'<script src="{static}{stored(last, app)}" defer></script>\n'
-    return head + end + body
+def dress(app, pagename, templatename, context, doctree):
+    """The page's files, and its text as it should be; after all others have added theirs."""
+    sheets = [sheet.filename.removeprefix("_static/") for sheet in sorted(context["css_files"], key=by_priority)]
+    app.normcore_sheets.extend(sheet for sheet in sheets if sheet not in app.normcore_sheets)
+    scripts(app, context)
+    for theirs, ours in MENDS:
+        context["body"] = re.sub(theirs, ours, context.get("body", ""), flags=re.S)
 
 
-def without_inline(part):
-    """(the part of a page without inline scripts, the programs that they were)."""
-    inline = []
-
-    def move(script):
-        attributes, body = script["attributes"], script["body"]
-        if "src=" in attributes:
-            later = "" if re.search(r"\b(defer|async)\b", attributes) else " defer"
-            return f"<script{attributes}{later}></script>\n"
-        if re.search(r'type="(?!text/javascript)', attributes):
-            return script[0]  # data, not a program
-        if "DOCUMENTATION_OPTIONS.pagename" not in body:  # only a list of versions would read that
-            inline.append(body.strip())
-        return ""
-
-    return SCRIPT.sub(move, part), list(dict.fromkeys(inline))
+def by_priority(file):
+    return file.priority
 
 
-def stored(programs, app):
-    text = "\n".join(programs) + "\n"
-    name = f"inline-{hashlib.sha256(text.encode()).hexdigest()[:8]}.js"
-    (Path(app.outdir) / "_static" / name).write_text(text, "utf8")
-    return name
+def scripts(app, context):
+    """Settings into the script that runs first, our own scripts into one; all but the first wait for the text."""
+    own = {f"_static/{name}" for name in SCRIPTS}
+    first, later = [(FOLDER / "static" / "mode.js").read_text("utf8")], []
+    for script in context["script_files"]:
+        body = script.attributes.get("body", "")
+        if script.filename in own:
+            continue
+        if script.filename or script.attributes.get("type", "text/javascript") != "text/javascript":
+            waits = {"defer": "defer"} if script.filename and not {"defer", "async"} & set(script.attributes) else {}
+            later.append(_JavaScript(script.filename, priority=script.priority, **script.attributes | waits))
+        elif "DOCUMENTATION_OPTIONS.pagename" not in body:  # only a list of versions would read that
+            first.append(body.strip())
+    static = Path(app.outdir) / "_static"
+    (static / SCRIPT).write_text("\n".join((static / name).read_text("utf8") for name in SCRIPTS), "utf8")
+    later.append(_JavaScript(f"_static/{SCRIPT}", priority=500, defer="defer"))
+    context["script_files"] = later
+    text = "\n".join(dict.fromkeys(first)) + "\n"
+    context["first_script"] = name = f"first-{hashlib.sha256(text.encode()).hexdigest()[:8]}.js"
+    (static / name).write_text(text, "utf8")
 
 
 # ---- the style sheet
@@ -145,7 +114,8 @@ def write_styles(app, error):
     if error or not app.normcore_sheets:
         return
     out = Path(app.outdir)
-    pages = [path for path in out.rglob("*.html") if path.relative_to(out).parts[0] not in ("_static", "lite")]
+    others = ("_static", "lite", "slides")
+    pages = [path for path in out.rglob("*.html") if path.relative_to(out).parts[0] not in others]
     texts = {path: path.read_text("utf8") for path in pages}
     used = names_used(texts.values(), [out / "_static"])
     static = out / "_static"
@@ -155,12 +125,17 @@ def write_styles(app, error):
         if "//# sourceMappingURL" in text:
             script.write_text(re.sub(r"//# sourceMappingURL=.*", "", text), "utf8")
     css = "".join(purged(imported(static / sheet), used, static) for sheet in app.normcore_sheets)
-    (static / BUNDLE).write_text(css, "utf8")
-    version = hashlib.sha256(css.encode()).hexdigest()[:8]
-    for path, text in texts.items():
-        fresh = re.sub(rf'({BUNDLE})(\?v=\w+)?"', rf'\1?v={version}"', text, count=1)
+    (static / STYLE).write_text(css, "utf8")
+    versions = {name: hashlib.sha256((static / name).read_bytes()).hexdigest()[:8] for name in (STYLE, SCRIPT)}
+    for path, text in texts.items():  # those that were not written anew, too: no browser keeps an old bundle
+        fresh = text
+        for name, version in versions.items():
+            fresh = re.sub(rf'({name})(\?v=\w+)?"', rf'\1?v={version}"', fresh, count=1)
         if fresh != text:
             path.write_text(fresh, "utf8")
+    for old in [*static.glob("first-*.js"), *static.glob("sections-*.js")]:
+        if not any(old.name in text for text in texts.values()):
+            old.unlink()
 
 
 def check_plain(css):
@@ -245,20 +220,6 @@ def tight(content):
     return re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", tinycss2.serialize(content), flags=re.S)).strip()
 
 
-def watch(app):
-    """Let every page pass through `mend`."""
-    if app.builder.name not in ("html", "dirhtml"):
-        return
-    app.normcore_sheets = []
-    render = app.builder.templates.render
-
-    def rendered(template, context):
-        page = render(template, context)
-        return mend(page, app) if "</html>" in page else page  # the theme renders parts of a page, too
-
-    app.builder.templates.render = rendered
-
-
 def silence(app, error):
     """Leave the console to errors and warnings: the theme's scripts report every step there."""
     for script in (Path(app.outdir) / "_static").rglob("*.js"):
@@ -267,10 +228,6 @@ def silence(app, error):
             quiet = re.sub(r"\bconsole\.(log|debug|info)\(", "void(", text)
             if quiet != text:
                 script.write_text(quiet, "utf8")
-
-
-def choose(app, config):
-    config.html_theme_options["pygments_dark_style"] = DARK_PROGRAMS
 
 
 def without_thebe(app):

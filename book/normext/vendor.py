@@ -1,8 +1,8 @@
-"""Fonts of the site, from npm packages that are compared with the hashes below.
+"""Fonts, search and slides of the site, from npm packages that are compared with the hashes below.
 
 They are copied to ``_static/vendor/``, so that no page asks another host.  Nothing of them is kept in the repository.
-Without npm (or without a network on the first build) the pages load MathJax from a public CDN instead, and the build
-says so in one line.
+Without npm (or without a network on the first build) the pages load MathJax from a public CDN instead and search with
+Sphinx's own program, and the build says so in one line.
 """
 
 import base64
@@ -24,6 +24,16 @@ PACKAGES = {
         "3.2.2",
         "Bt+SSVU8eBG27zChVewOicYs7Xsdt40qm4+UpHyX7k0/O9NliPc+x77k1/FEsPsjKPZGJvtRZM1vO+geW0OhGw==",
         {r"es5/(output/chtml/fonts/.*\.woff)": r"mathjax/\1"},  # for the formulas that `formulas` typesets
+    ),
+    "minisearch": (
+        "7.2.0",
+        "dqT2XBYUOZOiC5t2HRnwADjhNS2cecp9u+TJRiJ1Qp/f5qjkeT5APcGPjHw+bz89Ms8Jp+cG4AlE+QZ/QnDglg==",
+        {r"dist/umd/index\.js": "minisearch.js"},  # ranks what `search` collects
+    ),
+    "reveal.js": (
+        "6.0.2",
+        "JYIg5D9aoxoaLeb84O+OvAwsKWdIavVgEDScxtYEXFCT6t6TQrhNtSgogcjdCpdLsWglhJn3zyE3fUOwiH5KEg==",
+        {r"dist/(reveal\.js|reveal\.css|reset\.css)": r"reveal/\1"},  # turns the pages of `slides`
     ),
 }  # fmt: skip
 
@@ -79,6 +89,6 @@ def serve(app, config):
     try:
         folder = collect(Path(app.srcdir) / ".cache")
     except Unavailable as reason:
-        log.info("vendor: %s, so the pages load MathJax from a public CDN", reason)
+        log.info("vendor: %s, so the pages load MathJax from a public CDN and search with Sphinx's program", reason)
         return
     config.html_static_path.append(str(folder))

@@ -108,7 +108,11 @@ def environment(home: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """How student code is confined here: "bwrap", "nobody" (for root) or "none"; and what limits its memory."""
+    """How student code is confined here, and what limits its memory.
+
+    "bwrap", "nobody" (bubblewrap for root), "account" (no more than a user of its own, in a container that holds one
+    submission) or "none".
+    """
 
     mode: str
     groups: str = ""  # a control group to make others in, "systemd", or nothing
@@ -117,6 +121,8 @@ class Sandbox:
         """What nothing limits here, in words, or nothing."""
         if self.mode == "none":
             return "student code runs with your rights, sees your files and the gradebook"
+        if self.mode == "account":
+            return "student code has a network and sees what every user of this machine sees"
         if not self.groups:
             return (
                 "no control group can be had: memory is limited for each process, and for a submission's processes "
@@ -130,8 +136,9 @@ class Sandbox:
         command = [sys.executable, "-I", "-c", program]
         inherited, group, env = list(channels), None, {"PATH": os.environ.get("PATH", os.defpath)}
         folder = None
-        if self.mode == "none":
+        if self.mode in ("none", "account"):
             folder = tempfile.TemporaryDirectory(prefix="nc-", ignore_cleanup_errors=True)
+            os.chmod(folder.name, 0o1777 if self.mode == "account" else 0o700)
             env = environment(folder.name)
         else:
             source = -1

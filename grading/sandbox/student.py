@@ -87,7 +87,7 @@ class Student:
         theirs = [there.fileno() for _, there in pairs]
         self.channels = [here for here, _ in pairs]
         settings = {
-            "become": NOBODY + secrets.randbelow(2**30) if self.sandbox.mode == "nobody" else 0,
+            "become": NOBODY + secrets.randbelow(2**30) if self.sandbox.mode in ("nobody", "account") else 0,
             "memory": self.limits.memory,
             "processes": self.limits.processes,
             "file": self.limits.file,

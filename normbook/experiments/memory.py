@@ -57,6 +57,69 @@ def saved_bytes(net: torch.nn.Module, x: torch.Tensor) -> Saved:
     return Saved(sum(storages.values()) - weights, weights)
 
 
+class Course(NamedTuple):
+    """Bytes of saved activations on the way through a network and back, as points of a line with steps.
+
+    ``where`` counts layers: from 0 up to ``layers`` on the way forward, then on to twice that on the way back.
+    """
+
+    where: list[float]
+    bytes: list[int]
+    layers: int
+
+
+def saved_course(net: torch.nn.Sequential, x: torch.Tensor) -> Course:
+    """Run ``net(x)`` and the way back; note whenever saved activations grow or are freed.
+
+    What autograd saves is wrapped, so that its end can be seen: when the last tensor that shares a storage is freed,
+    the bytes go.  The network's own tensors do not count.
+
+    >>> import torch
+    >>> two = torch.nn.Sequential(torch.nn.Linear(10, 20), torch.nn.ReLU())
+    >>> saved_course(two, torch.zeros(4, 10))  # 160 bytes of input, 320 of output
+    Course(where=[0, 0, 1, 2, 3], bytes=[0, 160, 480, 160, 0], layers=2)
+    """
+    import torch
+
+    own = {t.untyped_storage().data_ptr() for t in (*net.parameters(), *net.buffers())}
+    waiting: dict[int, int] = {}  # saved tensors of a storage that are still wanted
+    course, alive, layer = Course([0], [0], len(net)), 0, 0
+
+    class Kept:
+        def __init__(self, tensor: torch.Tensor) -> None:
+            nonlocal alive
+            self.tensor, self.layer = tensor, layer
+            storage = tensor.untyped_storage()
+            self.at, self.size = storage.data_ptr(), storage.nbytes()
+            if self.at not in own:
+                waiting[self.at] = waiting.get(self.at, 0) + 1
+                if waiting[self.at] == 1:
+                    alive += self.size
+                    note(layer)
+
+        def __del__(self) -> None:
+            nonlocal alive
+            if self.at not in own:
+                waiting[self.at] -= 1
+                if waiting[self.at] == 0:
+                    alive -= self.size
+                    note(2 * len(net) - 1 - self.layer)
+
+    def note(where: float) -> None:
+        course.where.append(where)
+        course.bytes.append(alive)
+
+    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+        for module in net:
+            x = module(x)
+            layer += 1
+    loss = x.sum()
+    del x
+    loss.backward()  # type: ignore[no-untyped-call]
+    del loss
+    return course
+
+
 def photo_network(norm: Norm, channels: int = 16, depth: int = 4) -> torch.nn.Sequential:
     """``depth`` convolutions of 3×3 that keep height and width, each with the norm and a ReLU: (N, 3, H, W) images."""
     from torch import nn

@@ -89,9 +89,15 @@ class Trained:
         index = parts[("known", "chosen", "tested").index(name)]
         return Labeled(images[index][:, None], labels[index])  # type: ignore[arg-type]
 
-    def layers(self, x: npt.ArrayLike, training: bool = False) -> list[Layer]:
-        """The six layers, one after the other; ``training`` takes batch norm's statistics from this very batch."""
+    def layers(self, x: npt.ArrayLike, training: bool = False, group: int = 0) -> list[Layer]:
+        """The six layers, one after the other.
+
+        ``training`` takes batch norm's statistics from this very batch, or, with ``group``, from groups of so many of
+        its images: image k is in group k modulo the number of groups.
+        """
         out = np.asarray(x, dtype=np.float32)
+        if group and len(out) % group:
+            raise ValueError(f"{len(out)} images do not divide into groups of {group}")
         made = []
         for i, (w, stride) in enumerate(zip(self.weights, self.strides, strict=True)):
             convolved = convolve(out, w, stride)
@@ -101,16 +107,18 @@ class Trained:
             elif self.norm == "IN":
                 normalized = instance_norm(convolved, gamma, beta)[0]
             elif training:
-                normalized = batch_norm(convolved, gamma, beta)[0]
+                groups = len(out) // (group or len(out))
+                view = convolved.reshape(-1, groups * len(w), *convolved.shape[2:])  # a group's channels: its own
+                normalized = batch_norm(view, np.tile(gamma, groups), np.tile(beta, groups))[0].reshape(convolved.shape)
             else:
                 normalized = batch_norm_inference(convolved, self.running_mean[i], self.running_var[i], gamma, beta)
             out = np.maximum(normalized, 0)
             made.append(Layer(convolved, normalized, out))
         return made
 
-    def scores(self, x: npt.ArrayLike, training: bool = False) -> Array:
+    def scores(self, x: npt.ArrayLike, training: bool = False, group: int = 0) -> Array:
         """(N, 1, height, width) → (N, 10)."""
-        top = self.layers(x, training)[-1].output
+        top = self.layers(x, training, group)[-1].output
         scores: Array = np.tensordot(top, self.last, axes=([1, 2, 3], [1, 2, 3])) + self.bias
         return scores
 
@@ -149,10 +157,16 @@ def _load(layer: torch.nn.Module, arrays: dict[str, Array]) -> None:
 
 def convolve(x: Array, w: Array, stride: int = 1) -> Array:
     """A convolution with padding 1, as torch's: (N, C, H, W) by (D, C, 3, 3) → (N, D, H', W')."""
+    n, channels, height, width = x.shape
+    rows, columns = -(-height // stride), -(-width // stride)
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))[:, :, ::stride, ::stride]
-    y: Array = np.tensordot(windows, w, axes=([1, 4, 5], [1, 2, 3]))  # (N, H', W', D)
-    return np.ascontiguousarray(y.transpose(0, 3, 1, 2))
+    near = np.empty((n, channels, 3, 3, rows, columns), x.dtype)
+    for i in range(3):
+        for j in range(3):
+            near[:, :, i, j] = padded[:, :, i : i + height : stride, j : j + width : stride]
+    # small products, image by image: a single large one keeps all cores of a machine busy with waiting
+    y: Array = w.reshape(len(w), -1) @ near.reshape(n, -1, rows * columns)
+    return y.reshape(n, len(w), rows, columns)
 
 
 def network(data: Data, norm: Norm, seed: int = 0) -> Trained:

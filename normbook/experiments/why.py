@@ -45,6 +45,7 @@ CACHE = _BOOK / ".cache" / "why" if (_BOOK / "_toc.yml").exists() else Path.home
 KNOWN, CHOSEN = 1000, 297  # images to train with, and to choose the rate with; 500 more for the test
 TESTED = 500
 SEEDS = tuple(range(6))
+MORE_SEEDS = tuple(range(12))  # where six leave a sentence open that other seeds can turn
 CHOOSERS = tuple(range(100, 106))  # seeds that choose the rates and are not reported
 STEPS = 120
 RATES = tuple(2.0**k for k in range(-4, 2))  # where a search begins
@@ -348,7 +349,7 @@ SHIFTS: tuple[tuple[str, Norm, bool], ...] = (  # name, norm, whether at the rat
 )
 
 
-def shift(data: Data, seeds: tuple[int, ...] = SEEDS, depth: int = 4, width: int = 48) -> dict[str, Array]:
+def shift(data: Data, seeds: tuple[int, ...] = MORE_SEEDS, depth: int = 4, width: int = 48) -> dict[str, Array]:
     """Internal covariate shift without a norm, with batch norm, and with batch norm that is disturbed.
 
     For each layer but the first: the gradient of its matrix at the weights of step t, and again when the layers
@@ -484,20 +485,18 @@ def _along(nets: Nets, batch: Any, slopes: Any, hidden: bool = False) -> dict[st
     return {"loss": np.array(losses), "agreement": np.array(cosines), "beta": np.max(rough, axis=0)}
 
 
-KINDS: tuple[tuple[str, Norm, bool], ...] = (("none", "none", False), ("BN", "BN", False), ("BN, pinned", "BN", True))
+TOLERATED: tuple[tuple[str, Norm], ...] = (("none", "none"), ("BN", "BN"))
 WIDE = tuple(2.0**k for k in range(-3, 5))
-GOOD: dict[Data, float] = {"digits": 0.8, "fashion": 0.6}  # test accuracy from which on a rate is called usable
 
 
 def tolerance(data: Data, seeds: tuple[int, ...] = SEEDS, depth: int = 4, width: int = 48) -> dict[str, Array]:
-    """Which learning rates train: no norm, batch norm, and batch norm whose weights may not grow.
+    """How networks without a norm and with batch norm train at rates a factor of two apart.
 
-    ``test`` (``KINDS``, seeds, rates of ``WIDE``); ``length``: mean length of a hidden unit's weights over the one at
-    the start, (kinds, looks, seeds, rates), and ``course``: the loss on the batch, at every fifth step; ``largest``
-    (kinds, seeds): the largest rate of those below the first that fails.
+    ``test`` (``TOLERATED``, seeds, rates of ``WIDE``); ``length``: mean length of a hidden unit's weights over the one
+    at the start, (kinds, looks, seeds, rates), and ``course``: the loss on the batch, at every fifth step.
     """
     out: dict[str, list[Array]] = {"test": [], "course": [], "length": []}
-    for _, norm, pinned in KINDS:
+    for _, norm in TOLERATED:
         seen: dict[str, list[Array]] = {"course": [], "length": []}
 
         def watch(step: int, nets: Nets, batch: Any, slopes: Any, seen: dict[str, list[Any]] = seen) -> None:
@@ -507,20 +506,48 @@ def tolerance(data: Data, seeds: tuple[int, ...] = SEEDS, depth: int = 4, width:
                             for w, start in zip(nets.weights, nets.lengths, strict=True))  # fmt: skip
                 seen["length"].append(nets.grid(grown / len(nets.weights)))
 
-        _, found = fit(Plan(data, norm, WIDE, seeds, depth=depth, width=width, pinned=pinned), watch)
+        _, found = fit(Plan(data, norm, WIDE, seeds, depth=depth, width=width), watch)
         out["test"].append(found["test"])
         for name, values in seen.items():
             out[name].append(np.array(values))
-    arrays = _arrays(out)
-    return arrays | {"largest": largest(arrays["test"], GOOD[data])}
+    return _arrays(out)
 
 
-def largest(test: Array, good: float) -> Array:
-    """(kinds, seeds, rates) → (kinds, seeds): the largest usable rate that lies inside the grid; nan if none does."""
+KINDS: tuple[tuple[str, Norm, bool, float, tuple[float, ...]], ...] = (  # name, norm, pinned, start, rates
+    ("none", "none", False, 1.0, tuple(2 ** (k / 2) for k in range(-6, 2))),
+    ("BN", "BN", False, 1.0, tuple(2 ** (k / 4) for k in range(5, 12))),
+    ("BN, pinned", "BN", True, 1.0, tuple(2 ** (k / 4) for k in range(2, 11))),
+    ("BN, short", "BN", False, 0.25, tuple(2.0**k for k in range(4))),
+    ("BN, short, pinned", "BN", True, 0.25, tuple(2.0**k for k in range(-3, 2))),
+)
+# The accuracy from which on a rate is called usable: the one of the verdict, and two to compare with.
+GOOD: dict[Data, tuple[float, ...]] = {"digits": (0.8, 0.6, 0.9), "fashion": (0.6, 0.4, 0.5)}
+
+
+def edges(data: Data, seeds: tuple[int, ...] = MORE_SEEDS, depth: int = 4, width: int = 48) -> dict[str, Array]:
+    """Up to which learning rate networks train: no norm, batch norm, and batch norm whose weights may not grow.
+
+    "Short": the hidden weights begin with a quarter of He's length.  For each of ``KINDS``: ``rates NAME`` and
+    ``test NAME`` (seeds, rates), the accuracy on test images.
+    """
+    out: dict[str, Array] = {}
+    for name, norm, pinned, start, rates in KINDS:
+        _, found = fit(Plan(data, norm, rates, seeds, depth=depth, width=width, pinned=pinned, start=start))
+        out |= {f"rates {name}": np.array(rates), f"test {name}": found["test"]}
+    return out
+
+
+def edge(test: Array, rates: Array, good: float) -> Array:
+    """(seeds, rates) → (seeds,): the rate, in the middle of its gap, at which a rising rate first is not usable.
+
+    Before it at least one rate has to be usable; nan where none is, or where all are.
+    """
     usable = test >= good
-    last = usable.shape[-1] - 1 - usable[..., ::-1].argmax(-1)
-    inside = usable.any(-1) & (last < usable.shape[-1] - 1)
-    return np.where(inside, np.array(WIDE)[last], np.nan)
+    first = usable.argmax(-1)
+    fails = ~usable & (np.arange(len(rates)) > first[:, None])
+    inside = usable.any(-1) & fails.any(-1)
+    found: Array = np.where(inside, np.sqrt(rates[fails.argmax(-1)] * rates[fails.argmax(-1) - 1]), np.nan)
+    return found
 
 
 TURNS: dict[float, tuple[float, ...]] = {0.05: (0.1, 0.2, 0.4), 0.0125: (0.4, 0.8)}  # λ: η
@@ -573,13 +600,14 @@ BRANCHES: tuple[tuple[str, Norm, float, bool], ...] = (  # name, norm, scale at 
     ("none 0.5", "none", 0.5, False),
     ("none 1", "none", 1.0, False),
     ("shrunk", "none", 1.0, True),
-    ("BN 0.25", "BN", 0.25, False),
     ("BN 1", "BN", 1.0, False),
 )
-BRANCH_RATES = tuple(4.0**k for k in range(-3, 0))
+BRANCH_RATES = tuple(2.0**k for k in range(-5, 0))
 
 
-def residual(data: Data, seeds: tuple[int, ...] = SEEDS, blocks: int = BLOCKS, width: int = 48) -> dict[str, Array]:
+def residual(
+    data: Data, seeds: tuple[int, ...] = MORE_SEEDS, blocks: int = BLOCKS, width: int = 48
+) -> dict[str, Array]:
     """Residual networks: variance by block at the start and after training, accuracy by the scale of the branches.
 
     ``test`` (arms of ``BRANCHES``, seeds) and ``rate`` (arms,): each arm at its own best rate.  ``variance NAME``
@@ -626,31 +654,30 @@ def growth(correlation: float, blocks: int) -> Array:
     return np.array(out) / out[0]
 
 
-GHOSTS = (4, 8, 32, 128)
+GHOSTS = (4, 16, 128)
+GHOST_LOOKS = (*range(0, 60, 5), *range(60, 241, 15))  # before these steps
 
 
-def ghosts(
-    data: Data, seeds: tuple[int, ...] = tuple(range(8)), depth: int = 2, width: int = 48, steps: int = 240
-) -> dict[str, Array]:
+def ghosts(data: Data, seeds: tuple[int, ...] = tuple(range(20)), depth: int = 2, width: int = 48) -> dict[str, Array]:
     """Noise as a regularizer: the norm batch varies; rate, images and gradient batch of 128 stay.
 
-    ``train``, ``test``, ``loss`` and ``new``, the loss on test images: (norm batches, looks, seeds), every 15 steps.
+    ``train``, ``test``, ``loss`` and ``new``, the loss on test images: (norm batches, ``GHOST_LOOKS``, seeds).
     ``rate`` (1,), the best of norm batch 32; ``tried``.
     """
     import torch
 
-    base = Plan(data, "BN", RATES[1:], seeds, batch=128, norm_batch=32, depth=depth, width=width, steps=steps // 4)
+    base = Plan(data, "BN", RATES[1:], seeds, batch=128, norm_batch=32, depth=depth, width=width, steps=60)
     tried = search(base)
     out: dict[str, list[Any]] = {name: [] for name in ("train", "test", "loss", "new")}
     for size in GHOSTS:
-        plan = dataclasses.replace(base, rates=(best_rate(tried),), norm_batch=size, steps=steps + 1)
+        plan = dataclasses.replace(base, rates=(best_rate(tried),), norm_batch=size, steps=GHOST_LOOKS[-1] + 1)
         images = Images(plan)
         parts = (images.part(0, KNOWN), images.part(KNOWN + CHOSEN, KNOWN + CHOSEN + TESTED))
         seen: dict[str, list[Any]] = {name: [] for name in out}
 
         def watch(step: int, nets: Nets, batch: Any, slopes: Any, parts: Any = parts,
                   seen: dict[str, list[Any]] = seen) -> None:  # fmt: skip
-            if step % 15:
+            if step not in GHOST_LOOKS:
                 return
             population: list[Any] = []
             with torch.no_grad():
@@ -672,20 +699,26 @@ def common_fit(loss: Array) -> float:
 
 
 def at_fit(course: Array, loss: Array, level: float) -> Array:
-    """What a course (looks, seeds) is where the loss first falls to a level, between two looks: (seeds,)."""
+    """What a course (looks, seeds) is where the loss first falls to a level, between two looks: (seeds,).
+
+    The first look is at the untrained network, and the way from there to the second is no straight line: a level that
+    is reached on it is refused.
+    """
     out = []
     for own, falling in zip(course.T, loss.T, strict=True):
         k = int((falling <= level).argmax())
         if falling[k] > level:
             raise ValueError(f"the loss never falls to {level}: it ends at {falling[-1]:.3f}")
-        share = (falling[k - 1] - level) / (falling[k - 1] - falling[k]) if k else 1.0
-        out.append(own[k] if not k else own[k - 1] + share * (own[k] - own[k - 1]))
+        if k < 2:
+            raise ValueError(f"the loss falls to {level} before the second look")
+        share = (falling[k - 1] - level) / (falling[k - 1] - falling[k])
+        out.append(own[k - 1] + share * (own[k] - own[k - 1]))
     return np.array(out)
 
 
 EXPERIMENTS: dict[str, Callable[..., dict[str, Array]]] = {
-    "shift": shift, "landscape": landscape, "tolerance": tolerance, "turning": turning, "residual": residual,
-    "ghosts": ghosts,
+    "shift": shift, "landscape": landscape, "tolerance": tolerance, "edges": edges, "turning": turning,
+    "residual": residual, "ghosts": ghosts,
 }  # fmt: skip
 
 
@@ -733,9 +766,9 @@ def measure_all(cache: Path | None = CACHE) -> dict[str, dict[Data, dict[str, Ar
 
 
 __all__ = [
-    "BLOCKS", "BRANCHES", "CHOOSERS", "DATA", "GHOSTS", "GOOD", "KINDS", "LANDSCAPES", "LONGER", "RATES",
-    "SEEDS", "SHIFTS", "STARTS", "STRETCHES", "TURNS", "WIDE",
-    "Images", "Nets", "Plan", "at_fit", "best_rate", "common_fit", "fit", "ghosts", "growth", "landscape", "largest",
-    "measure",
-    "measure_all", "rate_accuracy", "residual", "search", "shift", "tolerance", "tuned", "turning",
+    "BLOCKS", "BRANCHES", "CHOOSERS", "DATA", "GHOSTS", "GHOST_LOOKS", "GOOD", "KINDS", "LANDSCAPES", "LONGER",
+    "MORE_SEEDS", "RATES", "SEEDS", "SHIFTS", "STARTS", "STRETCHES", "TOLERATED", "TURNS", "WIDE",
+    "Images", "Nets", "Plan", "at_fit", "best_rate", "common_fit", "edge", "edges", "fit", "ghosts", "growth",
+    "landscape", "measure", "measure_all", "rate_accuracy", "residual", "search", "shift", "tolerance", "tuned",
+    "turning",
 ]  # fmt: skip

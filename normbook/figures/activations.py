@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from normbook.style import (
     picture,
     scientific,
 )
+from normcore import batch_norm
 
 Array = npt.NDArray[np.float64]
 LINES = ((BLUE, "o"), (GREEN, "s"), (GRAY, "^"), (ORANGE, "D"), (PINK, "v"))
@@ -27,6 +28,53 @@ LINES = ((BLUE, "o"), (GREEN, "s"), (GRAY, "^"), (ORANGE, "D"), (PINK, "v"))
 def name(gain: float) -> str:
     """A gain as the book prints it: two decimals, none for whole numbers."""
     return f"{gain:.2f}".rstrip("0").rstrip(".")
+
+
+def entering(x: Array, gain: float, norm: bool, depth: int, width: int = 24, seed: int = 0) -> Iterator[Array]:
+    """What enters the ReLU of each layer of a random stack of 3×3 convolutions, for images x (N, 1, H, W).
+
+    The weights are drawn with the standard deviation gain / √fan-in; the border continues on the opposite side.
+    """
+    random = np.random.default_rng(seed)
+    for _ in range(depth):
+        near = [np.roll(x, (i, j), axis=(2, 3)) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        fan = 9 * x.shape[1]
+        w = gain / np.sqrt(fan) * random.standard_normal((width, fan))
+        z = np.einsum("kf,nfhw->nkhw", w, np.concatenate(near, axis=1))
+        if norm:
+            z = batch_norm(z)[0]
+        yield z
+        x = np.maximum(z, 0)
+
+
+@picture
+def draw_signal(images: Array, gain: float, layers: Sequence[int] = (1, 5, 10, 20, 30)) -> Figure:
+    """The first image on its way up: one map of each of the layers without a norm, and with batch norm in each.
+
+    Black is −2.5, gray 0, white 2.5.  ``images`` (N, 1, H, W) are the batch.
+    """
+    fig, axes = figure(2.45, rows=2, columns=len(layers))
+    said = []
+    for line, (norm, label) in zip(axes, ((False, "no norm"), (True, "batch norm")), strict=True):
+        found = list(entering(images, gain, norm, max(layers)))
+        for ax, layer in zip(line, layers, strict=True):
+            z = found[layer - 1]
+            ax.imshow(z[0, 0], cmap="gray", vmin=-2.5, vmax=2.5)
+            ax.set(xticks=[], yticks=[], xlabel=scientific(np.sqrt(np.mean(z**2)), 1))
+            ax.grid(False)
+            for spine in ax.spines.values():
+                spine.set(visible=True, color=GRAY, linewidth=0.8)
+            if not norm:
+                ax.set_title(f"layer {layer}")
+        line[0].set_ylabel(label)
+        said.append(f"{scientific(np.sqrt(np.mean(z**2)))} with {label}")
+    numbers = f"gain {name(gain)}, size (rms) of the values at layer {layers[-1]}: {', '.join(said)}"
+    return fig.describe(
+        f"One map of a digit at layers {', '.join(map(str, layers))}, above without a norm, below with batch norm in "
+        f"every layer; black is −2.5, gray 0, white 2.5, and the size of a layer's values stands under its map. "
+        f"{numbers}.",
+        numbers,
+    )
 
 
 @picture

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
-from normbook.report import grouped
+from normbook.evidence import grouped
 from normbook.style import BLUE, GRAY, INK, ORANGE, Figure, figure, picture, picture_only
 from normcore.functional import moments
 
@@ -168,7 +168,7 @@ def draw_influence(x: Array, change: str) -> Figure:
         for i, j in itertools.product(range(n), range(c)):
             color = BLUE if hit[i, j] else "none"
             ax.add_patch(Rectangle((j, i), 1, 1, facecolor=color, alpha=0.35 if hit[i, j] else 1, edgecolor=GRAY))
-            ax.text(j + 0.5, i + 0.5, f"{moved[i, j]:.2f}" if hit[i, j] else "0", ha="center", va="center", fontsize=9)
+            ax.text(j + 0.5, i + 0.5, f"{moved[i, j]:.2f}" if hit[i, j] else "0", ha="center", va="center")
         ax.add_patch(Rectangle((2, 1), 1, 1, facecolor="none", edgecolor=ORANGE, linewidth=2.5))
         ax.set(title=layer, xlim=(0, c), ylim=(n, 0))
         ax.set_xticks(np.arange(c) + 0.5, [str(j) for j in range(c)])
@@ -176,8 +176,8 @@ def draw_influence(x: Array, change: str) -> Figure:
         ax.grid(False)
         ax.spines[:].set_visible(False)
         said.append(f"{layer} {hit.sum()}")
-    fig.supxlabel("channel", fontsize=10)
-    fig.supylabel("sample", fontsize=10)
+    fig.supxlabel("channel")
+    fig.supylabel("sample")
     counts = ", ".join(said)
     return fig.describe(
         f"Four tables of {n} samples by {c} channels, one for each layer. In sample 1, channel 2 the input was "

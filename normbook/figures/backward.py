@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,7 +26,7 @@ def three_paths(x: Array, i: int, eps: float = 1e-5) -> Array:
 
 
 @picture
-def draw_paths(nudged: str, m: int) -> Figure:
+def draw_paths(nudged: str, m: int, values: Sequence[float] | None = None) -> Figure:
     """How all outputs of a channel answer when one input is nudged, path by path.
 
     Parameters
@@ -33,30 +35,75 @@ def draw_paths(nudged: str, m: int) -> Figure:
         Which of the m inputs, sorted by size, is nudged: ``"smallest"``, ``"middle"`` or ``"largest"``.
     m
         How many values the channel has.
+    values
+        The inputs; those of another number than m are left, for inputs at random.  Their deviation is the unit.
     """
-    x = np.sort(np.random.default_rng(3).normal(size=m))
+    if values is None or len(values) != m:
+        values = np.sort(np.random.default_rng(3).normal(size=m)).tolist()
+    x = np.sort(values)
+    if np.ptp(x) == 0:
+        raise ValueError("all values are equal, so their deviation is 0: move one of them")
     x = (x - x.mean()) / x.std()
     i = {"smallest": 0, "middle": int(np.argmin(np.abs(x))), "largest": m - 1}[nudged]
     parts = three_paths(x, i)
     rows = [*parts, parts.sum(0)]
     names = ["itself", "through the mean", "through the variance", "sum"]
-    fig, axes = figure(4.0, rows=4, sharex=True, sharey=True)
-    for ax, values, name, color in zip(axes, rows, names, (GREEN, BLUE, ORANGE, GRAY), strict=True):
-        ax.bar(np.arange(1, m + 1), values, width=0.62, color=color)
+    fig, axes = figure(3.5, rows=4, sharex=True, sharey=True)
+    for ax, row, name, color in zip(axes, rows, names, (GREEN, BLUE, ORANGE, GRAY), strict=True):
+        ax.bar(np.arange(1, m + 1), row, width=0.62, color=color)
         ax.axhline(0, color=INK, linewidth=0.8)
         ax.set_title(name, loc="left", pad=2)
         ax.set(ylim=(-0.85, 1.15), yticks=[0, 1])
         ax.grid(axis="x", visible=False)
     axes[-1].set(xlabel="output, in the order of its input's size", xlim=(0.4, m + 0.6))
     axes[-1].set_xticks(range(1, m + 1))
-    fig.supylabel("change of the outputs", fontsize=10)
+    fig.supylabel("change of the outputs")
     own, others = rows[3][i], np.delete(rows[3], i)
+    fig.points = values
     return fig.describe(
         f"Four rows of {m} bars, one bar an output, when the {nudged} of {m} inputs is nudged: the change of the "
         "output by the input itself (one bar), through the mean (the same for all, negative), through the variance "
         f"(in proportion to the outputs) and their sum. The nudged input's own output changes by {own:.2f} per unit.",
         f"m = {m}, {nudged} nudged: its own output moves by {own:.2f}; the other {m - 1} by "
         f"{np.abs(others).mean():.2f} on average; all together by {_tiny(parts.sum())}",
+    )
+
+
+_NODES = {"x": (0, 1), "μ": (1.1, 2), "d": (2.2, 1), "σ²": (3.1, 0), "r": (4.3, 0), "x̂": (5.2, 1), "y": (6.4, 1)}
+_ARROWS = (  # from, to, derivative, color, where its label stands relative to the middle
+    ("x", "d", "1", GREEN, (0, -0.27)),
+    ("d", "x̂", "r", GREEN, (0, 0.25)),
+    ("x", "μ", "1/m", BLUE, (-0.3, 0.2)),
+    ("μ", "d", "−1", BLUE, (0.3, 0.2)),
+    ("d", "σ²", "2d/m", ORANGE, (-0.5, -0.1)),
+    ("σ²", "r", "−r³/2", ORANGE, (0, -0.3)),
+    ("r", "x̂", "d", ORANGE, (0.25, -0.15)),
+    ("x̂", "y", "γ", GRAY, (0, 0.25)),
+)
+
+
+@picture
+def draw_graph() -> Figure:
+    """What is computed from what, and the derivative along each arrow; the three paths from x to x̂ in three colors."""
+    fig, ax = figure(2.3)
+    picture_only(ax)
+    for tail, head, label, color, (right, up) in _ARROWS:
+        start, end = np.array(_NODES[tail]), np.array(_NODES[head])
+        ax.annotate("", end, start, arrowprops={
+            "arrowstyle": "-|>", "color": color, "linewidth": 2, "shrinkA": 13, "shrinkB": 13})  # fmt: skip
+        ax.text(*((start + end) / 2 + [right, up]), label, color=color, ha="center", va="center")
+    for name, (x, y) in _NODES.items():
+        ax.plot(x, y, "o", markersize=24, markerfacecolor="none", color=INK, markeredgewidth=1)
+        ax.text(x, y, name, ha="center", va="center_baseline")
+    for name, color in (("itself", GREEN), ("through the mean", BLUE), ("through the variance", ORANGE)):
+        ax.plot([], [], color=color, label=name)
+    fig.legend(loc="outside lower center", ncols=3, columnspacing=1)
+    ax.set(xlim=(-0.4, 6.8), ylim=(-0.55, 2.45))
+    said = "; ".join(f"{tail} to {head}, {label}" for tail, head, label, _, _ in _ARROWS)
+    return fig.describe(
+        f"Seven circles joined by arrows, each with its derivative: {said}. Three paths lead from x to x̂: straight "
+        "over d, over the mean to d, and over the variance and r.",
+        "forward along the arrows; backward against them, with the derivative at each as a factor",
     )
 
 

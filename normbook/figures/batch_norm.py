@@ -8,40 +8,53 @@ import numpy as np
 import numpy.typing as npt
 
 from normbook.drawing import show, visible
-from normbook.report import grouped, interval
-from normbook.style import GRAY, GREEN, INK, ORANGE, Figure, figure, picture, picture_only, scientific
+from normbook.evidence import grouped, interval
+from normbook.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, picture_only, scientific
 from normcore.functional import batch_norm, instance_norm
 
 Array = npt.NDArray[np.float64]
 
 
 @picture
-def draw_company(photo: Array, others: Mapping[str, Array], company: str) -> Figure:
+def draw_company(photo: Array, others: Mapping[str, Array], company: str, brightness: float = 0) -> Figure:
     """A photo (3, H, W) alone or with one other in the batch; below, what batch norm makes of both.
 
     Parameters
     ----------
     others
         The photos (3, H, W) that may keep it company, by name; a company that is not in here means that it is alone.
+    brightness
+        Is added to all values of the company.
     """
-    batch = np.stack([photo, others[company]] if company in others else [photo])
+    batch = np.stack([photo, others[company] + brightness] if company in others else [photo])
     y = batch_norm(batch)[0]
     alone = instance_norm(photo[None])[0][0]
     away = float(np.sqrt(np.mean((y[0] - alone) ** 2)))
     mean = round(float(y[0].mean()), 2) + 0.0  # never "−0.00"
     said = grouped(mean, 2)
-    fig, axes = figure(3.1, 2, 2)
-    for ax in axes.flat:
+    fig, axes = figure(3.1, 2, 3, width_ratios=(1, 1, 0.9))
+    for ax in axes[:, :2].flat:
         picture_only(ax)
     for i, (before, after, title) in enumerate(zip(batch, y, ("the photo", company), strict=False)):
         show(axes[0, i], before, title)
         show(axes[1, i], visible(after))
+    for ax, values, low, high in zip(axes[:, 2], (batch, y), (-0.5, -3.5), (1.5, 3.5), strict=True):
+        for image, color, line in zip(values, (BLUE, ORANGE), ("-", "--"), strict=False):
+            share, edges = np.histogram(image, bins=40, range=(low, high))
+            ax.stairs(100 * share / image.size, edges, color=color, linestyle=line, linewidth=1.3)
+        ax.axvline(values.mean(), color=INK, linewidth=0.8, linestyle=":")
+        ax.set(xlim=(low, high), ylim=(0, 35), yticks=[])
+    axes[0, 2].set_title("their values")
+    for ax, color in zip(axes[0], (BLUE, ORANGE), strict=False):
+        ax.title.set_color(color)
     if len(batch) == 1:
         axes[0, 1].text(0.5, 0.5, "(nobody)", ha="center", va="center", transform=axes[0, 1].transAxes)
-    company = f"in company with {company}" if company in others else "alone in its batch"
+    shade = f", made {abs(brightness):g} {'brighter' if brightness > 0 else 'darker'}" if brightness else ""
+    company = f"in company with {company}{shade}" if company in others else "alone in its batch"
     return fig.describe(
         f"A photo {company}, and below what batch norm makes of it: it comes out with mean {said} and "
-        f"standard deviation {y[0].std():.2f}.",
+        f"standard deviation {y[0].std():.2f}. At the right a histogram of the values of each, before and after; a "
+        "dotted line marks the mean of the batch.",
         f"the photo {company} comes out with mean {said} and standard deviation {y[0].std():.2f}; "
         f"away from instance norm by {scientific(away)}",
     )
@@ -121,7 +134,7 @@ def draw_values(batch: Array, names: tuple[str, ...] = ("before", "instance norm
         ax.set_title(name)
         ax.set_yticks(place, [str(i) for i in place])
     axes[0].set_ylabel("image")
-    axes[1].set_xlabel("mean ± standard deviation of its values")
+    axes[1].set_xlabel("mean of its values, bars of one standard deviation")
     after = versions[2]
     low, high = (grouped(m, 1) for m in (after.mean((1, 2, 3)).min(), after.mean((1, 2, 3)).max()))
     return fig.describe(

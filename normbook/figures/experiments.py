@@ -10,9 +10,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from normbook import drawing
+from normbook.evidence import interval
 from normbook.experiments.bank import NORMS
 from normbook.experiments.sweep import Results
-from normbook.report import interval
 from normbook.style import BLUE, GREEN, INK, ORANGE, PINK, Figure, figure, picture
 
 Array = npt.NDArray[np.float64]
@@ -59,6 +59,31 @@ def draw_curves(results: Results, rate: float, data: str = "digits") -> Figure:
     return fig.describe(
         "Accuracy on new images against steps on a logarithmic axis; for each norm a thick line, the median network, "
         f"and a thin line for each of {len(row.job.seeds)} seeds. {numbers}.",
+        numbers,
+    )
+
+
+@picture
+def draw_standings(results: Results, rate: float, steps: int, data: str = "clothes") -> Figure:
+    """Validation accuracy after so many steps at one rate: a point for each network, a bar at each norm's median."""
+    fig, ax = figure(2.5)
+    said = []
+    for k, norm in enumerate(NORMS):
+        row = results[f"{data} rates {norm}"]
+        values = 100 * row.measured["validation"][:, row.job.rates.index(rate), row.job.check_steps.index(steps)]
+        color, marker, _ = LOOKS[norm]
+        middle = float(np.median(values))
+        ax.barh(-k, middle, color=color, alpha=0.25, height=0.7)
+        ax.plot(values, np.full(len(values), -k), marker, color=color, linestyle="", markersize=5)
+        said.append(f"{norm} {middle:.0f}%")
+    ax.axvline(10, color=INK, linewidth=1, linestyle=":")
+    ax.set_yticks([-k for k in range(len(NORMS))], NORMS)
+    ax.grid(axis="y", visible=False)
+    ax.set(xlabel="accuracy (%), new images; dotted: chance", xlim=(0, 100), ylim=(0.5 - len(NORMS), 0.5))
+    numbers = f"learning rate {fraction(rate)}, {steps} steps; medians: " + ", ".join(said)
+    return fig.describe(
+        f"Accuracy on new images, a row for each norm: a point for each of {len(values)} networks, a bar to their "
+        f"median. {numbers}. Chance is 10%.",
         numbers,
     )
 
@@ -295,6 +320,7 @@ def _points(
 def _size_axis(ax: Axes, sizes: Sequence[int]) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(sizes, [str(s) for s in sizes])
+    ax.set_xlim(min(sizes) / 1.4, max(sizes) * 1.4)  # whichever of them were run
     ax.minorticks_off()
 
 

@@ -7,8 +7,46 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from normbook.report import interval
-from normbook.style import BLUE, GRAY, GREEN, ORANGE, Figure, figure, picture, scientific
+from normbook.evidence import interval
+from normbook.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, scientific
+from normcore import batch_norm
+
+Array = npt.NDArray[np.float64]
+
+
+@picture
+def draw_digits(values: Array, mean: float) -> Figure:
+    """Error of batch norm in float32 for each channel of values (N, C, L) moved to a mean: textbook and package.
+
+    The means of the channels differ by up to a tenth.  An error is the largest of the channel's outputs, against the
+    formula in float64 for the same rounded values, relative to the largest output.
+    """
+    channels = np.arange(values.shape[1])
+    x = (values + mean * (1 + 0.1 * channels[:, None] / len(channels))).astype(np.float32)
+
+    def textbook(x: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        d = x - x.mean((0, 2), keepdims=True)
+        return np.asarray(d / np.sqrt((d**2).mean((0, 2), keepdims=True) + x.dtype.type(1e-5)))
+
+    truth = textbook(x.astype(np.float64))
+    fig, ax = figure(2.7)
+    said = []
+    for y, label, color, marker in (
+        (textbook(x), "textbook", ORANGE, "s"),
+        (batch_norm(x)[0], "package", BLUE, "o"),
+    ):
+        errors = np.abs(y - truth).max((0, 2)) / np.abs(truth).max((0, 2))
+        ax.semilogy(channels + 1, np.maximum(errors, 1e-9), marker, color=color, label=label, markersize=5)
+        said.append(f"{label} {scientific(np.median(errors), 1)}")
+    ax.axhline(np.finfo(np.float32).eps / 2, color=INK, linewidth=1, linestyle=":", label="rounding of one number")
+    ax.set(xlabel="channel", ylabel="relative error", ylim=(1e-9, 1))
+    fig.legend(loc="outside upper center", ncols=3, columnspacing=1)
+    numbers = f"channels with a mean of about {scientific(mean, 1)} and a spread of 1, median error: {', '.join(said)}"
+    return fig.describe(
+        f"Relative error of batch norm in float32 on a logarithmic axis, for each of {len(channels)} channels: squares "
+        f"for the textbook's formula, points for the package. {numbers}.",
+        numbers,
+    )
 
 
 @picture

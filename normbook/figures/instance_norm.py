@@ -10,6 +10,8 @@ from normbook.style import BLUE, GRAY, INK, ORANGE, Figure, figure, picture, sci
 from normcore.functional import instance_norm
 
 Array = npt.NDArray[np.float64]
+Shadow = tuple[Array, float]  # an image, and the share of contrast that a shadow left of its half
+
 
 def change(photo: Array, contrast: float, brightness: float) -> Array:
     """The photo with its contrast multiplied, around middle gray, and its brightness raised; nothing is clipped."""
@@ -20,24 +22,24 @@ def change(photo: Array, contrast: float, brightness: float) -> Array:
 def draw_photo(photo: Array, contrast: float, brightness: float, eps: float = 1e-5) -> Figure:
     """A photo (3, H, W) with other contrast and brightness, its normalized picture, and the histograms of both.
 
-    Above: the input and its values, channel by channel. Below: what instance norm makes of it.
+    On the left the input, on the right what instance norm makes of it; below each its values, channel by channel.
     """
     x = change(photo, contrast, brightness)
     x_hat = instance_norm(x[None], eps=eps)[0][0]
     still = instance_norm(photo[None], eps=eps)[0][0]
     moved = float(np.abs(x_hat - still).max())
-    fig, axes = figure(3.5, 2, 2, width_ratios=(1.12, 1))
+    fig, axes = figure(3.5, 2, 2, height_ratios=(1.7, 1))
     show(axes[0, 0], x, "input")
-    show(axes[1, 0], visible(x_hat), "normalized")
-    draw_histogram(axes[0, 1], x, -0.9, 1.9)
+    show(axes[0, 1], visible(x_hat), "normalized")
+    draw_histogram(axes[1, 0], x, -0.9, 1.9)
+    axes[1, 0].set(xlabel="value", ylim=(0, 70))  # the lowest contrast has all its pixels in a few bins
     draw_histogram(axes[1, 1], x_hat, -3.2, 3.2)
-    axes[1, 1].set_xlabel("value")
-    axes[1, 1].set_ylim(0, 18)
-    axes[1, 1].legend(loc="upper left", handlelength=1.6, labelspacing=0.2)
+    axes[1, 1].set(xlabel="value", ylim=(0, 26), ylabel="")
+    fig.legend(*axes[1, 1].get_legend_handles_labels(), loc="outside lower center", ncols=3, handlelength=1.6)
     residual = f"the normalized photo moves by at most {scientific(moved)}"
     return fig.describe(
         f"A photo with contrast {contrast:g} and brightness {brightness:+g}: its values have mean {x.mean():.2f} "
-        f"and standard deviation {x.std():.2f}. Below, the photo after instance norm and the histogram of its "
+        f"and standard deviation {x.std():.2f}. Beside it, the photo after instance norm and the histogram of its "
         f"values, mean {abs(x_hat.mean()):.2f} and standard deviation {x_hat.std():.3f}; {residual}.",
         f"input: mean {x.mean():.2f}, standard deviation {x.std():.3f}; {residual}",
     )
@@ -56,7 +58,7 @@ def draw_patches(patches: Array, eps: float = 1e-5) -> Figure:
     return fig.describe(
         f"{len(patches)} patches of photos in a row, from dark to bright, with mean values from {means.min():.2f} "
         f"to {means.max():.2f}. Below each, the same patch after instance norm: all have mean 0.00 and the same "
-        "contrast; which one was dark and which was bright cannot be seen any more, and flat patches show their "
+        "contrast; neither says any more which one was dark and which was bright, and flat patches show their "
         "noise.",
         f"mean value above each patch: {means.min():.2f} to {means.max():.2f} before, "
         f"{np.abs(out.mean((1, 2, 3))).max():.2f} after; standard deviation {patches.std((1, 2, 3)).min():.3f} to "
@@ -65,21 +67,22 @@ def draw_patches(patches: Array, eps: float = 1e-5) -> Figure:
 
 
 @picture
-def draw_contrasts(shaded: Array, instance: Array, local: Array) -> Figure:
-    """A gray photo (1, H, W) under a shadow; instance norm of it; local contrast normalization of it."""
+def draw_contrasts(shaded: Shadow, instance: Shadow, local: Shadow) -> Figure:
+    """A gray photo (1, H, W) under a shadow; instance norm of it; local contrast normalization of it.
+
+    Beside each picture stands the share of the shaded half's contrast that is left, compared with no shadow.
+    """
     fig, axes = figure(1.45, columns=3)
-    show(axes[0], shaded, "with a shadow")
-    show(axes[1], visible(instance), "instance norm")
-    show(axes[2], visible(local), "local contrast")
-    half = shaded.shape[-1] // 2
-    ratio = [float(a[..., :half].std() / a[..., half:].std()) for a in (shaded, instance, local)]
+    show(axes[0], shaded[0], "with a shadow")
+    show(axes[1], visible(instance[0]), "instance norm")
+    show(axes[2], visible(local[0]), "local contrast")
+    left = [f"{100 * share:.0f}%" for _, share in (shaded, instance, local)]
     return fig.describe(
-        f"A photo whose left half lies in a shadow, three times. The contrast of the left half is {ratio[0]:.2f} of "
-        f"that of the right half in the input, {ratio[1]:.2f} after instance norm, where the left half looks as "
-        f"dull as before, and {ratio[2]:.2f} after local contrast normalization, where only an edge is left of the "
-        "shadow.",
-        f"standard deviation of the left half over that of the right half: input {ratio[0]:.2f}, instance norm "
-        f"{ratio[1]:.2f}, local contrast normalization {ratio[2]:.2f}",
+        f"A photo whose left half lies in a shadow, three times. Of the contrast of the left half {left[0]} is left in "
+        f"the input, {left[1]} after instance norm, where the left half looks as dull as before, and {left[2]} after "
+        "local contrast normalization, where only an edge is left of the shadow.",
+        f"of the contrast of the shaded half is left: input {left[0]}, instance norm {left[1]}, local contrast "
+        f"normalization {left[2]}",
     )
 
 
@@ -98,7 +101,7 @@ def draw_epsilon(photo: Array, eps: float) -> Figure:
     ax.loglog(before, after, "o", color=ORANGE, label="measured")
     ax.axvline(np.sqrt(eps), color=BLUE, linewidth=1, linestyle=":")
     ax.text(np.sqrt(eps) * 1.15, 1.15e-4 if eps < 1e-6 else 0.4, "√ε", color=BLUE)
-    ax.set(xlabel="standard deviation of the input", ylabel="of the output", ylim=(1e-4, 3), xlim=(1e-5, 1.2))
+    ax.set(xlabel="standard deviation of the input", ylabel="of the output", ylim=(6e-5, 3), xlim=(1e-5, 1.2))
     ax.legend(loc="lower right")
     ax.minorticks_off()
     at = before[4]  # 0.001

@@ -3,16 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from normbook.drawing import LOOKS
-from normbook.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, plain_ticks, scientific
+from normbook.drawing import LOOKS, show, visible
+from normbook.style import BLUE, GRAY, GREEN, INK, ORANGE, PINK, Figure, figure, picture, plain_ticks, scientific
+from normcore import batch_norm
 
 Array = npt.NDArray[np.float64]
 
 MIB = 2**20
+
+
+@picture
+def draw_pieces(images: Array, pieces: int) -> Figure:
+    """Images (N, C, H, W) and what batch norm makes of them in pieces, each with statistics of its own."""
+    count = len(images)
+    each = count // pieces
+    whole = batch_norm(images)[0]
+    y = np.concatenate([batch_norm(part)[0] for part in np.split(images, pieces)])
+    off = float(np.sqrt(np.mean((y - whole) ** 2)))
+    fig = figure(3.0)[0]
+    fig.clear()
+    parts: Any = fig.subfigures(3, 1, height_ratios=(1, 1, 1.25))
+    *rows, below = parts
+    titles = ("what goes in: a color for each piece", "what batch norm makes of it")
+    for part, row, title in zip(rows, (images, visible(y)), titles, strict=True):
+        part.suptitle(title, fontsize=12)
+        for k, (ax, image) in enumerate(zip(part.subplots(1, count), row, strict=True)):
+            show(ax, image)
+            ax.set_axis_on()
+            ax.set(xticks=[], yticks=[])
+            ax.grid(False)
+            for spine in ax.spines.values():
+                spine.set(visible=True, linewidth=2.5, color=(BLUE, ORANGE)[k // each % 2])
+    bars = ((each, "images at once", GRAY, count), (off, "change of the output (rms)", PINK, 1))
+    for ax, (value, label, color, end) in zip(below.subplots(1, 2), bars, strict=True):
+        ax.barh(0, value, color=color)
+        ax.set(xlim=(0, end), ylim=(-0.8, 0.8), yticks=[], title=label)
+        ax.grid(axis="y", visible=False)
+    said = (
+        f"{pieces} piece{'s' * (pieces > 1)} of {each} image{'s' * (each > 1)}; the outputs differ from those of the "
+        f"whole batch by {off:.2f}"
+    )
+    return fig.describe(
+        f"A row of {count} images, and below each of them what batch norm makes of it when the batch goes through in "
+        f"pieces; neighbors in frames of one color share their statistics. Two bars: images at once, {each}, and the "
+        f"change of the output. {said}.",
+        said,
+    )
 
 
 @picture
@@ -40,14 +81,41 @@ def draw_memory(sizes: Sequence[int], saved: Mapping[str, Sequence[int]], peak: 
     slope, start = np.polyfit(batch, seen, 1)
     right.plot(batch, slope * batch + start, color=INK, linewidth=1.2)
     right.plot(batch, seen, "o", color=BLUE)
-    right.set(xlabel="batch size", title="whole process, BN", ylim=(0, None), xticks=batch[1:])
+    right.set(xlabel="batch size", ylabel="MiB", title="whole process, BN", ylim=(0, None), xticks=batch[1:])
     fig.legend(loc="outside upper center", ncols=3)
     each = ", ".join(f"{norm} {values[-1] / sizes[-1] / MIB:.2f}" for norm, values in saved.items())
     return fig.describe(
-        f"Left, saved activations against the batch size, logarithmic: parallel straight lines, {each} MiB an image; "
+        f"Left, saved activations against the batch size, logarithmic: parallel straight lines, {each} MiB per image; "
         f"batch and instance norm coincide. Right, the largest size of a process: a straight line of "
-        f"{slope:.1f} MiB an image.",
-        f"saved, MiB an image: {each}; the process grows by {slope:.1f} MiB an image",
+        f"{slope:.1f} MiB per image.",
+        f"saved, MiB per image: {each}; the process grows by {slope:.1f} MiB per image",
+    )
+
+
+@picture
+def draw_course(courses: Mapping[str, tuple[Sequence[float], Sequence[int], int]], images: int) -> Figure:
+    """Saved activations on the way forward and back, MiB for each image; blocks of layers along the axis.
+
+    ``courses`` maps a norm to (where, bytes, layers), as ``normbook.experiments.memory.saved_course`` gives them.
+    """
+    fig, ax = figure(3.0)
+    said, blocks = [], 4
+    for norm, (where, sizes, layers) in courses.items():
+        color, _, line = LOOKS[norm]
+        place = np.array([*where, 2 * layers]) * blocks / layers
+        height = np.array([*sizes, sizes[-1]]) / images / MIB
+        ax.step(place, height, where="post", color=color, linestyle=line, label=norm)
+        said.append(f"{norm} {height.max():.2f}")
+    ax.axvline(blocks, color=INK, linewidth=0.8)
+    passed = [*range(blocks + 1), *range(blocks - 1, -1, -1)]
+    ax.set_xticks(range(len(passed)), [str(b) for b in passed])
+    ax.set(xlabel="blocks passed: forward, then back", ylabel="saved activations (MiB per image)", ylim=(0, None))
+    fig.legend(loc="outside upper center", ncols=len(courses))
+    numbers = f"at the turn, MiB per image: {', '.join(said)}"
+    return fig.describe(
+        "Saved activations while a network of four blocks runs forward and back: a staircase that climbs from block to "
+        f"block, and goes down again on the way back. With a norm every block adds two maps, without one. {numbers}.",
+        numbers,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from normbook.report import interval
+from normbook.evidence import interval
 from normbook.style import (
     BLUE,
     GRAY,
@@ -23,6 +23,7 @@ from normbook.style import (
 )  # fmt: skip
 
 Array = npt.NDArray[np.float64]
+MOST_DOTS = 300  # batches that are drawn one by one
 
 
 @picture
@@ -60,8 +61,11 @@ def draw_statistics(
         For each kind of data one channel's activations, (images, height, width).
     statistic
         ``"mean"`` or ``"variance"``.
+    draws
+        How many batches, at most 4000.  Of a few hundred each is a dot; a larger number begins with the same ones.
     """
     x = channels[data]
+    draws = min(draws, 4000)
     each, truth = image_statistics(x, statistic)
     chosen = np.random.default_rng(seed).integers(len(x), size=(draws, batch_size))
     measured = batch_statistics(x, chosen, statistic)
@@ -70,8 +74,15 @@ def draw_statistics(
 
     fig, ax = figure(2.9)
     reach = 3.2 * each.std() / np.sqrt(2)  # the same window for every batch size: the histogram narrows, not the axis
-    density, edges = np.histogram(measured, bins=41, range=(truth - reach, truth + reach))
-    ax.stairs(density / draws / np.diff(edges), edges, fill=True, color=BLUE, alpha=0.45, label="measured")
+    counts, edges = np.histogram(measured, bins=41, range=(truth - reach, truth + reach))
+    step = 1 / (draws * (edges[1] - edges[0]))  # what one batch adds to the density
+    if draws <= MOST_DOTS:
+        step = min(step, 1 / (20 * right))  # as long as they are few the columns grow, to the height of the bell curve
+        column = np.digitize(measured, edges)
+        below = np.array([(column[:i] == column[i]).sum() for i in range(draws)])
+        ax.plot(measured, (below + 0.5) * step, "o", color=BLUE, markersize=3)
+        ax.plot(measured[-1:], (below[-1:] + 0.5) * step, "o", color=PINK, markersize=6, label="the newest batch")
+    ax.stairs(counts * step, edges, fill=True, color=BLUE, alpha=0.45, label="measured")
     grid = np.linspace(truth - reach, truth + reach, 241)
     for spread, color, style, name in (
         (naive, ORANGE, "--", "law, every pixel counts"),
@@ -83,12 +94,20 @@ def draw_statistics(
     fig.legend(loc="outside upper center", ncols=2, columnspacing=1, handlelength=1.2)
     bias = f"{round(100 * (measured.mean() / truth - 1), 1) + 0.0:.1f}".replace("-", "−")
     short = f"; on average {bias}% from the truth" if statistic == "variance" else ""
+    laws = f"law by pixels {naive:.3g}, by images {right:.3g}"
+    if draws == 1:
+        return fig.describe(
+            f"The {statistic} of one batch of {batch_size} {data}, a dot at {measured[0]:.3g} below two bell curves.",
+            f"one batch of {batch_size} {data}: its {statistic} is {measured[0]:.3g}, the truth {truth:.3g}; {laws}",
+        )
+    spread = measured.std(ddof=1)
+    few = f"; the newest {measured[-1]:.3g}" if draws <= MOST_DOTS else ""
+    said = f"{draws} batches of {batch_size} {data}" if draws < 4000 else f"{batch_size} {data}"
     return fig.describe(
         f"Histogram of the {statistic} of {draws} batches of {batch_size} {data}. Its spread is "
-        f"{measured.std():.3g}. A bell curve that counts every pixel has the spread {naive:.3g}, "
-        f"one that counts every image {right:.3g}{short}.",
-        f"{batch_size} {data}: measured spread {measured.std():.3g}; law by pixels {naive:.3g}, by images {right:.3g}"
-        + short,
+        f"{spread:.3g}. A bell curve that counts every pixel has the spread {naive:.3g}, "
+        f"one that counts every image {right:.3g}{short}{few}.",
+        f"{said}: measured spread {spread:.3g}; {laws}{short}{few}",
     )
 
 
@@ -134,8 +153,13 @@ def draw_law(
         ax.set_xticks(sizes[::2], [f"{s:.0f}" for s in sizes[::2]])
         ax.minorticks_off()
         plain_ticks(ax.yaxis)
-    np.atleast_1d(axes)[0].set_ylabel("spread of the batch mean")
-    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+    panels = np.atleast_1d(axes)
+    decades = max(np.log10(high / low) for low, high in (ax.get_ylim() for ax in panels))
+    for ax in panels:  # as many decades in each, so that equal slopes look equal
+        middle = np.sqrt(np.prod(ax.get_ylim()))
+        ax.set_ylim(middle * 10 ** (-decades / 2), middle * 10 ** (decades / 2))
+    panels[0].set_ylabel("spread of the batch mean")
+    handles, labels = panels[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper center", ncols=2, columnspacing=1, handlelength=1.2)
     ratios = "; ".join(
         f"{name}: {np.mean(measured[name] / by_pixels[name]):.2f} times the law by pixels" for name in measured
@@ -241,52 +265,66 @@ def median_member(x: Array, candidates: int = 60, draws: int = 100, seed: int = 
 
 
 @picture
-def draw_company(x: Array, batch_size: int, who: int = 0, copies: int = 5, draws: int = 200, seed: int = 0) -> Figure:
+def draw_company(
+    x: Array,
+    batch_size: int,
+    who: int = 0,
+    copies: int = 5,
+    draws: int = 200,
+    seed: int = 0,
+    image: Array | None = None,
+) -> Figure:
     """One image of a channel x (images, height, width), normalized in several random batches, colors from −2 to 2.5.
 
-    The first ``copies`` of ``draws`` batches are shown; all of them are counted.
+    It is image ``who`` of x, or else the ``image`` (height, width) that is given.  The first ``copies`` of ``draws``
+    batches are shown; all of them are counted.
     """
     random = np.random.default_rng(seed)
+    own = x[who] if image is None else image
     outputs = []
     for _ in range(draws):
-        batch = x[np.append(who, random.integers(len(x), size=batch_size - 1))]
-        outputs.append((x[who] - batch.mean()) / np.sqrt(batch.var() + 1e-5))
+        batch = np.concatenate([own[None], x[random.integers(len(x), size=batch_size - 1)]])
+        outputs.append((own - batch.mean()) / np.sqrt(batch.var() + 1e-5))
     y = np.array(outputs)
     fig, axes = figure(1.35, columns=copies)
     for i, ax in enumerate(axes):
         picture_only(ax)
         ax.imshow(y[i], vmin=-2, vmax=2.5)
-        ax.set_title(f"batch {i + 1}", fontsize=9.5)
+        ax.set_title(f"batch {i + 1}")
     noise = float(np.sqrt(y.var(axis=0).mean()))
     return fig.describe(
         f"The same image, normalized in {copies} different batches of {batch_size} images: "
         + ("it looks different every time." if noise > 0.1 else "the pictures can hardly be told apart."),
-        f"batches of {batch_size}: each output value varies by ±{noise:.3f} from batch to batch; "
-        f"from pixel to pixel of the image by ±{y.std(axis=(1, 2)).mean():.2f}",
+        f"batches of {batch_size}, standard deviation of the output: {noise:.3f} from batch to batch, "
+        f"{y.std(axis=(1, 2)).mean():.2f} from pixel to pixel of the image",
     )
 
 
 @picture
-def draw_noise(sizes: Array, noise: Mapping[str, Array]) -> Figure:
-    """Relative noise that the company puts on an image's output and gradient, with 95% intervals.
+def draw_noise(sizes: Array, noise: Mapping[str, Mapping[str, Array]]) -> Figure:
+    """Relative noise that the company puts on an image's output and gradient, with 95% intervals; a panel a data set.
 
-    The arrays, one for each kind, are (sizes, images).
+    The arrays, one for each data set and kind, are (sizes, images).
     """
-    fig, ax = figure(2.9)
-    for (name, values), color, marker in zip(noise.items(), (BLUE, GREEN, PINK), "o^s", strict=False):
-        mean, half = np.array([interval(v) for v in values]).T
-        ax.errorbar(sizes, mean, half, fmt=marker + "-", color=color, linewidth=1.2, capsize=3, label=name)
-    guide = next(iter(noise.values()))[-1].mean() * np.sqrt(sizes[-1] / sizes)
-    ax.loglog(sizes, guide, ":", color=INK, linewidth=1.2, label="1/√N")
-    ax.set(xlabel="images in the batch", ylabel="noise (% of the size)")
-    ax.set_xticks(sizes, [f"{s:.0f}" for s in sizes])
-    ax.minorticks_off()
-    plain_ticks(ax.yaxis, factor=100)
-    ax.legend()
-    said = "; ".join(
-        f"{name}: {100 * v[0].mean():.0f}% at {sizes[0]:.0f} images, {100 * v[-1].mean():.1f}% at {sizes[-1]:.0f}"
-        for name, v in noise.items()
-    )
+    fig, axes = figure(2.9, columns=len(noise), sharey=True)
+    said = []
+    for ax, (data, kinds) in zip(np.atleast_1d(axes), noise.items(), strict=True):
+        for (name, values), color, marker in zip(kinds.items(), (BLUE, GREEN, PINK), "o^s", strict=False):
+            mean, half = np.array([interval(v) for v in values]).T
+            ax.errorbar(sizes, mean, half, fmt=marker + "-", color=color, linewidth=1.2, capsize=3, label=name)
+            ends = f"{100 * mean[0]:.0f}% at {sizes[0]:.0f} images, {100 * mean[-1]:.1f}% at {sizes[-1]:.0f}"
+            said.append(f"{data}, {name} {ends}")
+        guide = next(iter(kinds.values()))[-1].mean() * np.sqrt(sizes[-1] / sizes)
+        ax.loglog(sizes, guide, ":", color=INK, linewidth=1.2, label="1/√N")
+        ax.set(title=data, xlabel="images in the batch")
+        ax.set_xticks(sizes[::2], [f"{s:.0f}" for s in sizes[::2]])
+        ax.minorticks_off()
+        plain_ticks(ax.yaxis, factor=100)
+    first = np.atleast_1d(axes)[0]
+    first.set_ylabel("noise (% of the size)")
+    names = first.get_legend_handles_labels()
+    fig.legend(*names, loc="outside upper center", ncols=4, columnspacing=1.2, handlelength=1.6)
     return fig.describe(
-        f"Relative noise against the batch size, on logarithmic axes, falling with it. {said}.", said
+        f"Relative noise against the batch size, on logarithmic axes, falling with it. {'; '.join(said)}.",
+        "; ".join(said),
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from normbook.report import interval
+from normbook.evidence import interval
 from normbook.style import BLUE, GRAY, GREEN, INK, ORANGE, PINK, Figure, figure, picture, picture_only
 from normcore import BatchNorm, InstanceNorm
 from normcore.statistics import exponential_average, exponential_weights
@@ -50,7 +50,7 @@ def draw_company(images: Array, layer: BatchNorm | InstanceNorm, others: Sequenc
         ax.set(xticks=[], yticks=[])
         for spine in ax.spines.values():
             spine.set(visible=True, color=GRAY, linewidth=0.8)
-    panels[0].set_title("the image", loc="left")
+    panels[0].set_title("image", loc="left")
     if len(others):
         panels[1].set_title("company", loc="left")
     ax = halves[1].subplots()
@@ -88,17 +88,24 @@ def running_average_errors(momentum: float, steps: int, noise: Array, start: flo
 
 
 @picture
-def draw_average(noise: Array, momentum: float, steps: int) -> Figure:
-    """A running average on its way, and what its error is made of."""
-    parts, course = running_average_errors(momentum, steps, noise)
+def draw_average(noise: Array, momentum: float, steps: int, step: int | None = None) -> Figure:
+    """A running average on its way through some steps, or until one of them, and what its error is made of there.
+
+    The whisker is the standard deviation that the batches' own, s, gives it in the long run: s √(α/(2 − α)).
+    """
+    now = min(step or steps, steps)
+    parts, course = running_average_errors(momentum, now, noise)
     t = np.arange(1, steps + 1)
     truth = 2 + 0.002 * t
+    whisker = noise.std() * np.sqrt(momentum / (2 - momentum))
     fig, (top, bottom) = figure(4.0, rows=2, height_ratios=(2.2, 1))
     shown = np.unique(np.linspace(0, steps - 1, 34).astype(int))
+    shown = np.unique([*shown[shown < now], now - 1])
     top.plot(t[shown], truth[shown] + noise[shown], ".", color=GRAY, markersize=4, label="means of batches")
     top.plot([0, steps], [2, truth[-1]], "--", color=INK, linewidth=1.4, label="true mean")
-    line = np.unique(np.linspace(0, steps - 1, 80).astype(int))
+    line = np.unique(np.linspace(0, now - 1, 80).astype(int))
     top.plot([0, *t[line]], [0, *course[line]], color=ORANGE, label="running mean")
+    top.errorbar([now], course[-1:], yerr=whisker, color=ORANGE, capsize=4, linewidth=1.2)
     top.set(xlabel="step", ylim=(-0.2, 5.2), yticks=[0, 2, 4], xlim=(0, steps * 1.02))
     fig.legend(loc="outside upper center", ncols=3, columnspacing=1.2, handlelength=1.6)
     names = ("start", "lag", "noise")
@@ -107,13 +114,15 @@ def draw_average(noise: Array, momentum: float, steps: int) -> Figure:
     bottom.plot([parts.sum()], [-0.85], "D", color=ORANGE, markersize=5)
     side = -1 if -1 < parts.sum() < 0 else 1  # away from the line at zero
     bottom.text(parts.sum() + 0.06 * side, -0.85, "all", va="center", ha="left" if side > 0 else "right")
-    bottom.set(xlim=(-2.2, 0.7), ylim=(2.6, -1.3), xlabel="error of the running mean at the last step")
+    bottom.set(xlim=(-2.2, 0.7), ylim=(2.6, -1.3), xlabel=f"error of the running mean at step {now}")
     bottom.grid(axis="y", visible=False)
     said = ", ".join(f"{name} {_signed(part)}" for name, part in zip(names, parts, strict=True))
     return fig.describe(
-        f"A running mean with momentum {momentum:g} over {steps} steps, starting from 0, among the noisy means of the "
-        f"batches and a true mean that rises from 2 to {truth[-1]:.2f}. Below, the three parts of its error: {said}.",
-        f"momentum {momentum:g}, step {steps}: off by {_signed(parts.sum())} = {said}",
+        f"A running mean with momentum {momentum:g} at step {now} of {steps}, starting from 0, among the noisy means "
+        f"of the batches and a true mean that rises from 2 to {truth[-1]:.2f}. Below, the three parts of its error: "
+        f"{said}.",
+        f"momentum {momentum:g}, step {now}: off by {_signed(parts.sum())} = {said} "
+        f"(noise in the long run: ±{whisker:.2f})",
     )
 
 

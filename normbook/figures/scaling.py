@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from normbook.data import Cars
-from normbook.report import grouped, interval
+from normbook.evidence import grouped, interval
 from normbook.style import BLUE, GRAY, GREEN, INK, ORANGE, Figure, figure, picture, scientific
 
 Array = npt.NDArray[np.float64]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from normbook.drawing import CHANNELS, show
 from normbook.style import BLUE, GRAY, INK, Figure, figure, picture
+from normcore import instance_norm
 
 Array = npt.NDArray[np.float64]
 
@@ -26,19 +27,42 @@ def levels(a: Array, b: Array) -> float:
     return float(255 * np.abs(np.sort(a, axis=None) - np.sort(b, axis=None)).mean())
 
 
+def exchanged(photos: Mapping[str, Array], share: float) -> dict[str, Array]:
+    """Two photos (3, H, W), each on its way to the channel statistics of the other: 0 is its own, 1 the other's."""
+    made = {}
+    for (name, own), other in zip(photos.items(), reversed(list(photos.values())), strict=True):
+        mean, deviation = (
+            (1 - share) * a + share * b
+            for a, b in ((own.mean((1, 2)), other.mean((1, 2))), (own.std((1, 2)), other.std((1, 2))))
+        )
+        made[name] = instance_norm(own[None], gamma=deviation, beta=mean, eps=1e-12)[0][0]
+    return made
+
+
 @picture
-def draw_photos(photos: Mapping[str, Array]) -> Figure:
-    """The photos (3, H, W) side by side, with the mean of each channel."""
-    fig, axes = figure(1.75, columns=len(photos))
+def draw_exchange(photos: Mapping[str, Array], exchange: float) -> Figure:
+    """Two photos that exchange the mean and the deviation of each channel, and these numbers as points."""
+    made = exchanged(photos, exchange)
+    fig, axes = figure(3.1, 2, 2, height_ratios=(1.5, 1))
+    grid = axes[0, 0].get_gridspec()
+    for ax in axes[1]:
+        ax.remove()
+    below = fig.add_subplot(grid[1, :])
     said = []
-    for ax, (name, image) in zip(axes, photos.items(), strict=True):
+    for ax, marker, (name, image) in zip(axes[0], "os", made.items(), strict=True):
         show(ax, image, name)
-        parts = (f"{c} {x.mean():.2f} ± {x.std():.2f}" for (c, _, _), x in zip(CHANNELS, image, strict=True))
+        below.plot([], [], marker, color=GRAY, label=name)
+        for (_, color, _), x in zip(CHANNELS, image, strict=True):
+            below.plot(x.mean(), x.std(), marker, color=color)
+        parts = (f"{c} {x.mean():.2f} ({x.std():.2f})" for (c, _, _), x in zip(CHANNELS, image, strict=True))
         said.append(f"{name}: {', '.join(parts)}")
+    below.set(xlabel="mean of a channel", ylabel="deviation", xlim=(0, 1), ylim=(0, 0.45), yticks=(0.2, 0.4))
+    below.legend(loc="center right", handletextpad=0.1)
     return fig.describe(
-        "Two photos: a palace under a gray-blue sky, in even colors, and a flower before a dark background. "
-        f"Mean and standard deviation of their channels, {'; '.join(said)}.",
-        "mean ± standard deviation of the channels, " + "; ".join(said),
+        "Two photos, a palace under a wide sky and a flower before leaves, and beside them a point for each channel at "
+        f"its mean and standard deviation. {100 * exchange:.0f}% of these statistics are exchanged. "
+        f"Mean and standard deviation of the channels, {'; '.join(said)}.",
+        "mean (standard deviation) of the channels, " + "; ".join(said),
     )
 
 
@@ -64,7 +88,7 @@ def draw_mix(
             ax.stairs(100 * share / values.size, edges, color=shade, linestyle=line, linewidth=1.3, label=label)
         ax.set(xlabel=name, xlim=(-0.5, 1.5), xticks=(0, 1), ylim=(0, 65))
     axes[1, 0].set_ylabel("% of pixels")
-    axes[1, 2].legend(loc="upper right", fontsize=8, handlelength=1.2)
+    axes[1, 2].legend(loc="upper right", handlelength=1.2)
     means = ", ".join(f"{c} {x.mean():.2f}" for (c, _, _), x in zip(CHANNELS, result, strict=True))
     away = np.mean([levels(x, y) for x, y in zip(result, photos[style], strict=True)])
     off = 100 * np.mean((result < 0) | (result > 1))
@@ -97,6 +121,26 @@ def draw_distances(before: Array, after: Array) -> Figure:
         f"Distance between the histograms of two crops, for each color channel; small marks are the {len(before)} "
         f"pairs, large ones their means. The transfer makes it smaller, not zero: {'; '.join(said)}.",
         "; ".join(said),
+    )
+
+
+@picture
+def draw_styled(rows: Sequence[Sequence[Array]], titles: Sequence[str], away: Mapping[str, Array]) -> Figure:
+    """Rows of pictures (3, H, W) under common titles; ``away``: how far feature statistics are from the style's.
+
+    The arrays of ``away`` are shares of the distance at the start, (repeats,).
+    """
+    fig, axes = figure(0.78 * len(rows) + 0.45, rows=len(rows), columns=len(titles))
+    for k, (line, pictures) in enumerate(zip(np.atleast_2d(axes), rows, strict=True)):
+        for ax, image, title in zip(line, pictures, titles, strict=True):
+            show(ax, image, "" if k else title)
+    said = "; ".join(f"{name} {100 * values.mean():.0f}%" for name, values in away.items())
+    columns = ", ".join(titles).replace("\n", " ")
+    return fig.describe(
+        f"Photos in {len(rows)} rows: {columns}. With the statistics of its pixels alone a photo takes on "
+        "the other's colors and keeps its own surfaces; with the statistics of features the surfaces change too, and "
+        f"edges stay where they are. Of the distance to the style's feature statistics is left: {said}.",
+        f"left of the distance to the style's feature statistics: {said}",
     )
 
 

@@ -10,24 +10,27 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from normbook.drawing import LOOKS as NORM_LOOKS
+from normbook.evidence import interval
 from normbook.experiments.why import (
     BRANCHES,
     DATA,
+    GHOST_LOOKS,
     GHOSTS,
-    KINDS,
+    GOOD,
     LANDSCAPES,
     LONGER,
     SHIFTS,
     STARTS,
     STRETCHES,
+    TOLERATED,
     TURNS,
     WIDE,
     at_fit,
     common_fit,
+    edge,
     growth,
 )
 from normbook.figures.experiments import fraction
-from normbook.report import interval
 from normbook.style import BLUE, GREEN, INK, ORANGE, PINK, Figure, figure, picture, plain_ticks
 
 Array = npt.NDArray[np.float64]
@@ -41,6 +44,8 @@ LOOKS: dict[str, tuple[str, str, Any]] = {
     "BN, rate of none": (GREEN, "D", "-."),
     "noisy BN, rate of none": (PINK, "v", (0, (1, 1))),
     "BN, pinned": (GREEN, "D", "-."),
+    "BN, short": (ORANGE, "^", "--"),
+    "BN, short, pinned": (PINK, "v", ":"),
 }
 
 
@@ -51,7 +56,7 @@ def draw_tolerance(found: Found, learning_rate: float) -> Figure:
     j, said = WIDE.index(learning_rate), []
     for ax, data in zip(axes, DATA, strict=True):
         for k in (0, 1):
-            name = KINDS[k][0]
+            name = TOLERATED[k][0]
             color, _, line = LOOKS[name]
             course = np.nan_to_num(found[data]["course"][k, :, :, j], nan=1e9, posinf=1e9)  # (looks, seeds)
             steps = 5 * np.arange(len(course))
@@ -172,25 +177,26 @@ def draw_smoothness(found: Found) -> Figure:
 
 @picture
 def draw_largest(found: Found) -> Figure:
-    """The largest usable rate of each seed: no norm, batch norm with weights of fixed length, batch norm."""
-    fig, ax = figure(2.6)
+    """The largest usable rate of each seed: no norm, and batch norm whose weights may grow or may not."""
+    fig, ax = figure(3.6)
     said = []
-    order = (0, 2, 1)
-    for row, k in enumerate(order):
-        name = KINDS[k][0]
+    order = ("none", "BN, pinned", "BN", "BN, short, pinned", "BN, short")
+    for row, name in enumerate(order):
         for d, data in enumerate(DATA):
-            values = found[data]["largest"][k]
-            spots = -row + 0.15 - 0.3 * d + 0.04 * (np.arange(len(values)) - (len(values) - 1) / 2)
+            values = edge(found[data][f"test {name}"], found[data][f"rates {name}"], GOOD[data][0])
+            spots = -row + 0.17 - 0.34 * d + 0.02 * (np.arange(len(values)) - (len(values) - 1) / 2)
             color, marker, _ = LOOKS[name]
-            ax.plot(values, spots, color=color, marker=marker, linestyle="", markerfacecolor="none" if d else color)
-            said.append(f"{TITLES[data]}, {name} {np.exp(np.log(values).mean()):.2g}")
+            ax.plot(values, spots, color=color, marker=marker, linestyle="", markersize=4,
+                    markerfacecolor="none" if d else color)  # fmt: skip
+            said.append(f"{TITLES[data]}, {name} {np.exp(np.nanmean(np.log(values))):.2g}")
     ax.set_xscale("log", base=2)
-    ax.set_xticks(WIDE, [fraction(rate) for rate in WIDE])
-    ax.set_yticks([0, -1, -2], ["none", "BN, weights\nof fixed length", "BN"])
-    ax.set(xlabel="largest usable rate (filled digits, open clothes)", xlim=(WIDE[0], WIDE[-1]))
+    ax.set_xticks([2.0**k for k in range(-6, 5)], [fraction(2.0**k) for k in range(-6, 5)])
+    rows = ("none", "BN, weights\nof fixed length", "BN", "BN, short weights\nof fixed length", "BN, short weights")
+    ax.set_yticks([-row for row in range(len(order))], rows)
+    ax.set(xlabel="largest usable rate (filled digits, open clothes)", xlim=(2.0**-6, 2.0**4))
     numbers = "geometric means: " + "; ".join(said)
     return fig.describe(
-        f"Largest usable learning rate on a logarithmic axis, a point for each seed, in three rows. {numbers}.", numbers
+        f"Largest usable learning rate on a logarithmic axis, a point for each seed, in five rows. {numbers}.", numbers
     )
 
 
@@ -268,7 +274,7 @@ def draw_blocks(found: Found, moment: str) -> Figure:
             alive = course[:, np.isfinite(course).all(0)]
             blocks = np.arange(len(course))
             color, marker, _ = look
-            ax.plot(blocks, alive, color=color, linestyle="", marker=".", markersize=3)
+            ax.fill_between(blocks, alive.min(1), alive.max(1), color=color, alpha=0.25, linewidth=0)
             middle = np.exp(np.log(alive).mean(1))
             ax.plot(blocks, middle, color=color, linestyle="", marker=marker, label=label)
             said.append(f"{TITLES[data]}, {label} {middle[-1]:.3g}")
@@ -282,7 +288,8 @@ def draw_blocks(found: Found, moment: str) -> Figure:
     numbers = f"{moment}, behind the last block: " + "; ".join(said)
     return fig.describe(
         "Variance between images by residual block on a logarithmic axis, without a norm, with the sum divided by root "
-        f"two, and with batch norm; at the start thin lines are the laws. {numbers}.",
+        f"two, and with batch norm; bands from the lowest seed to the highest, at the start thin lines for the laws. "
+        f"{numbers}.",
         numbers,
     )
 
@@ -321,25 +328,23 @@ def draw_noise(found: Found, against: str, data: str = "fashion") -> Figure:
     fig, ax = figure(3.2)
     said, by_steps = [], against == "steps"
     level = common_fit(found[data]["loss"])
-    for k, (size, color, line) in enumerate(
-        zip(GHOSTS, (ORANGE, PINK, GREEN, BLUE), ("--", ":", "-.", "-"), strict=True)
-    ):
+    for k, (size, color, line) in enumerate(zip(GHOSTS, (ORANGE, GREEN, BLUE), ("--", "-.", "-"), strict=True)):
         loss, new = (found[data][what][k].mean(1)[1:] for what in ("loss", "new"))
-        x = 15 * np.arange(1, len(loss) + 1) if by_steps else loss
+        x = np.array(GHOST_LOOKS)[1:] if by_steps else loss
         ax.plot(x, new, color=color, linestyle=line, marker=".", label=f"norm batch {size}")
         equal = at_fit(found[data]["new"][k], found[data]["loss"][k], level).mean()
         said.append(f"{size}: training {loss[-1]:.2f}, new {new[-1]:.2f}" if by_steps else f"{size}: {equal:.2f}")
     if by_steps:
-        ax.set(xlabel="steps", xlim=(0, 245))
+        ax.set(xlabel="steps", xlim=(-5, 245))
     else:
         ax.set(xlabel="loss on the training images (training goes right)", xlim=(1.15, 0.04), xscale="log")
         plain_ticks(ax.xaxis)
-    ax.set(ylabel="loss on new images", ylim=(0.5, 1.1))
+    ax.set(ylabel="loss on new images", ylim=(0, 1.1))
     _legend(fig, ax, 2)
     what = "losses at the end" if by_steps else f"loss on new images where that on training images is {level:.2f},"
     numbers = f"{TITLES[data]}, {what} by norm batch: " + "; ".join(said)
     return fig.describe(
-        f"Loss on new images against {against}, a line for each of four norm batches, means over the seeds. {numbers}.",
+        f"Loss on new images against {against}, a line for each of three norm batches, means over seeds. {numbers}.",
         numbers,
     )
 

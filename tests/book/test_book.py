@@ -15,7 +15,7 @@ from pybtex.database import parse_file
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "_build" / "html"
 PARTS = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
-CHAPTERS = [c["file"] for part in PARTS if part["caption"] != "Reference" for c in part["chapters"]]
+CHAPTERS = [c["file"] for part in PARTS if part["caption"] not in ("Play", "Reference") for c in part["chapters"]]
 HIDDEN = {"remove-input", "remove-cell", "hide-input", "hide-cell"}
 
 
@@ -38,8 +38,10 @@ def test_prose_stands_before_every_cell(chapter):
     for before, cell in itertools.pairwise(cells):
         visible = cell.cell_type == "code" and not set(cell.metadata.get("tags", [])) & {"remove-cell", "remove-input"}
         if visible and before.cell_type == "code":
-            # two cells in a row: the one before is hidden, or the sentence is missing
-            assert set(before.metadata.get("tags", [])) & HIDDEN, f"{name}: no prose before\n{cell.source[:200]}"
+            # two cells in a row: the one before is hidden, one is a solution's check, or the sentence is missing
+            tags = set(before.metadata.get("tags", []))
+            fine = tags & {*HIDDEN, "check"} or "check" in cell.metadata.get("tags", [])
+            assert fine, f"{name}: no prose before\n{cell.source[:200]}"
 
 
 def test_code_fits_the_column(chapter):
@@ -48,6 +50,15 @@ def test_code_fits_the_column(chapter):
     hidden = {"remove-cell", "remove-input"}
     shown = [c for c in cells if c.cell_type == "code" and not set(c.metadata.get("tags", [])) & hidden]
     assert [line for c in shown for line in c.source.splitlines() if len(line) > 80] == []
+
+
+def test_no_line_ends_within_a_number(chapter):
+    """Thousands are set apart by a thin space that no line breaks at, as in the numbers that are measured."""
+    name, _ = chapter
+    cells = jupytext.read(ROOT / f"{name}.md").cells
+    questions = ROOT / "book" / "questions" / f"{Path(name).name}.yml"
+    prose = [c.source for c in cells if c.cell_type == "markdown"] + [questions.read_text("utf8")] * questions.exists()
+    assert [one for text in prose for one in re.findall(r"(?<![\d.,])\d{1,3} \d{3}(?!\d).*", text)] == []
 
 
 def global_names(code):
@@ -107,9 +118,22 @@ def test_three_to_six_exercises_each_with_a_checked_solution(chapter):
         assert "assert" in solution or "check" in solution, f"{label}: the executed solution ends without a check"
 
 
-def test_a_widget_in_every_chapter(chapter):
+def test_a_chapter_opens_with_dials(chapter):
+    """The first cell stands above the first section and draws dials, which a question in bold asks about."""
     _, text = chapter
-    assert "explore(" in text
+    opening = text.split("\n## ", 1)[0]
+    before, _, cell = opening.partition("```{code-cell} ipython3\n")
+    assert re.search(r"^explore\(", cell.split("\n```\n")[0], re.M)
+    assert re.search(r"\*\*[^*]+\?\*\*|\*\*Predict first\*\*: [^.]+\?", before.split("**The question.**")[1])
+
+
+def test_every_dial_asks_first(chapter):
+    """The text before a cell with dials asks what they will show."""
+    _, text = chapter
+    for cell in re.finditer(r"^```\{code-cell\}.*?^```$", text, re.M | re.S):
+        if re.search(r"^explore\(", cell[0], re.M):
+            before = text[: cell.start()].rpartition("\n```\n")[2]
+            assert "?" in before, f"no question before {cell[0][:200]}"
 
 
 def test_instructors_and_chapters_agree_on_the_reading_time():
@@ -130,7 +154,7 @@ def test_a_page_is_light():
     pictures = re.compile(r'src="((?:\.\./)*_images/[^"]+)"')
     weights = {}
     for page in SITE.rglob("*.html"):
-        if {"lite", "_static"} & set(page.relative_to(SITE).parts):
+        if {"lite", "slides", "_static"} & set(page.relative_to(SITE).parts):
             continue
         html = page.read_text()
         own = sum((page.parent / picture).stat().st_size for picture in set(pictures.findall(html)))

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from normext import ledger
 
-from normbook.report import CLAIMS, EXPLANATIONS
+from normbook.evidence import CLAIMS, EXPLANATIONS
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +36,8 @@ def chapter(path, **answers):
         )
         for key, answer in answers.items()
     ]
-    cells = [nbformat.v4.new_markdown_cell(f"# Chapter {path.stem}"), nbformat.v4.new_code_cell("1", outputs=outputs)]
+    text = f"# Chapter {path.stem}\n\n```{{admonition}} Verdict on claim 3, in part\nSo.\n```"
+    cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell("1", outputs=outputs)]
     metadata = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
 
@@ -57,8 +58,10 @@ def book(tmp_path):
         f"nb_execution_mode = 'off'\nhtml_theme = 'basic'\nhtml_static_path = [{str(ROOT / 'book/_static')!r}]\n"
         "exclude_patterns = ['_build']\n"
     )
-    (tmp_path / "index.md").write_text("# Book\n\n```{toctree}\none\ntwo\nverdicts\n```\n")
-    (tmp_path / "verdicts.md").write_text("# Verdicts\n\n```{ledger}\n```\n")
+    (tmp_path / "index.md").write_text(
+        "# Book\n\n```{tally} claims.yml\n:ledger: all\n```\n\n```{toctree}\none\ntwo\nverdicts\n```\n"
+    )
+    (tmp_path / "verdicts.md").write_text("(all)=\n# Verdicts\n\n```{ledger}\n```\n")
     (tmp_path / "claims.yml").write_text(CLAIM_LIST)
     chapter(tmp_path / "one.ipynb", claim_01={"claim": 1, **ANSWER}, claim_03a={"claim": 3, **ANSWER}, other=1)
     chapter(tmp_path / "two.ipynb", claim_03b={"claim": 3, **ANSWER, "word": "does not hold"})
@@ -75,7 +78,15 @@ def test_with_every_answer_the_build_passes_and_the_table_is_complete(book):
     assert (done.returncode, done.stderr) == (0, "")
     text = page(book)
     assert "2 claims, 3 answers: 0 “holds”, 2 “holds when”, 1 “does not hold”, 0 “undecided”." in text
-    rows = re.findall(r'<tr role="row"><th scope="row".*?</tr>', text)
+    rows = re.findall(r'<tr role="row" class=[^>]*><th scope="row".*?</tr>', text)
+    looks = ['class="nc-holds-when" id="claim-1"', 'class="nc-holds-when" id="claim-3"', 'class="nc-does-not-hold"']
+    assert [row.startswith(f'<tr role="row" {look}>') for row, look in zip(rows, looks, strict=True)] == [True] * 3
+    first = (book / "_build/html/index.html").read_text("utf8")
+    counted = re.findall(r'<li class="nc-([\w-]+)"><a href="verdicts.html#all"><b>(\d)</b>', first)
+    assert counted == [("holds-when", "2"), ("does-not-hold", "1")]
+    for name, word, said in (("one", "holds-when", "◐ holds when"), ("two", "does-not-hold", "✗ does not hold")):
+        box = (book / f"_build/html/{name}.html").read_text("utf8")
+        assert re.search(rf'<div class="[^"]*\bnc-{word}\b[^"]*">\s*<p class="admonition-title">[^\n]*: {said}<', box)
     assert [re.search(r"<b>(\d+)</b>", row)[1] for row in rows] == ["1", "3", "3"]
     assert "Scaling &lt;repairs&gt; it." in rows[0] and "it rains &amp; pours" in rows[0]
     assert '0.93 ± 0.02. <a href="one.html">Chapter one</a>' in rows[0]
@@ -99,7 +110,7 @@ def test_missing_and_unasked_answers_fail_the_build(book):
     chapter(book / "two.ipynb", claim_09={"claim": 9, **ANSWER})
     done = build(book)
     assert done.returncode == 1
-    assert "verdicts.md:3: WARNING: ledger: claim 3: two must answer it, and glued no claim-03b" in done.stderr
+    assert "verdicts.md:4: WARNING: ledger: claim 3: two must answer it, and glued no claim-03b" in done.stderr
     assert "two answers claim-09, which no claim asks of it" in done.stderr
 
 
@@ -162,7 +173,7 @@ def test_it_reads_what_a_chapter_that_runs_in_the_build_glues(book):
     (book / "one.md").write_text(
         "---\njupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\n"
         "kernelspec:\n  name: python3\n  display_name: Python 3\n---\n\n# Chapter one\n\n"
-        "```{code-cell} ipython3\nfrom normbook.report import verdict\n"
+        "```{code-cell} ipython3\nfrom normbook.evidence import verdict\n"
         'verdict(1, "holds", "", "it\'s 12 ± 3")\nverdict(3, "holds", "", "12", label="a")\n```\n'
     )
     (book / "claims.yml").write_text(CLAIM_LIST.replace(", two: b", ""))
@@ -189,7 +200,7 @@ def test_explanations_are_a_ledger_of_their_own(book):
         book / "one.ipynb", claim_01={"claim": 1, **ANSWER}, claim_03a={"claim": 3, **ANSWER}, explanation_01=answer
     )
     (book / "second.yml").write_text('- explanation: 1\n  says: It brakes.\n  answers: {one: ""}\n')
-    (book / "verdicts.md").write_text("# Verdicts\n\n```{ledger}\n```\n\n```{ledger} second.yml\n```\n")
+    (book / "verdicts.md").write_text("(all)=\n# Verdicts\n\n```{ledger}\n```\n\n```{ledger} second.yml\n```\n")
     done = build(book)
     assert (done.returncode, done.stderr) == (0, "")
     text = page(book)

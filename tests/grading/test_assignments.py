@@ -9,7 +9,7 @@ import pytest
 
 from grading import build
 from grading.course import SOURCES
-from grading.source import STUB, SourceError, maximum, read, secret_lines, student_version
+from grading.source import STUB, SourceError, hidden_lines, maximum, read, student_version
 
 NAMES = ("backward-pass", "forward-pass", "small-batches", "train-and-eval")
 
@@ -492,7 +492,7 @@ def test_the_student_version_is_the_one_that_nbgrader_makes_and_holds_no_secret(
     released = student_version(notebooks[name])
     assert nbformat.writes(released) == nbformat.writes(made_by_nbgrader(notebooks[name]))
     text = nbformat.writes(released)
-    lines = secret_lines(notebooks[name])
+    lines = hidden_lines(notebooks[name])
     assert len(lines) >= 20
     assert [line for line in lines if line in text] == []
     assert "BEGIN SOLUTION" not in text and "HIDDEN" not in text and "Rubric" not in text

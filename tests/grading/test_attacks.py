@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from grading.course import GRADING, SOURCES
-from grading.source import read, secret_lines
+from grading.source import hidden_lines, read
 from tests.grading import submissions as class_
 from tests.grading.attacks import ATTACKS
 
@@ -50,6 +50,7 @@ def write_class(folder, canary):
         (target / f"{class_.NAME}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
 
 
+# each class is graded in one process of pytest, which all that look at it then share
 @pytest.fixture(scope="module", params=["own", "ordinary"])
 def graded(request):
     """The graded class: its folder, {student: rows of the table}, what the grader said."""
@@ -120,7 +121,7 @@ def test_the_machine_is_as_it_was(graded):
 
 def test_no_hidden_text_reaches_a_student(graded):
     base, _, _ = graded
-    secret = secret_lines(read(class_.SOURCE))
+    secret = hidden_lines(read(class_.SOURCE))
     for page in (base / "results" / class_.NAME / "feedback").glob("*.html"):
         plain = html.unescape(re.sub(r"<[^>]*>", "", page.read_text()))
         solved = "".join(c.source for c in class_.solved().cells)

@@ -19,10 +19,11 @@ import nbformat
 import psutil
 import pytest
 
+from grading import gradebook
 from grading.course import GRADING, PUBLISHED, SOURCES, Course
 from grading.grade import GradeError, grade
 from grading.records import Flag
-from grading.source import SourceError, read, secret_lines
+from grading.source import SourceError, hidden_lines, read
 from tests.grading import submissions as class_
 
 pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: no sandbox to test")
@@ -179,7 +180,7 @@ def test_nothing_keeps_running_and_nothing_is_left_in_the_temporary_folder(grade
 
 def test_feedback_opens_offline_and_hides_hidden_tests(graded):
     base = graded[0]
-    secret = secret_lines(read(class_.SOURCE))
+    secret = hidden_lines(read(class_.SOURCE))
     pages = list((base / "results" / class_.NAME / "feedback").glob("*.html"))
     assert {p.stem for p in pages} == set(class_.SUBMISSIONS)
     for page in pages:
@@ -267,6 +268,7 @@ def test_ctrl_c_loses_no_grade_and_the_same_command_goes_on(graded, tmp_path):
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
         )
 
     def alive():
@@ -467,6 +469,17 @@ def test_changed_tests_give_a_sentence_and_regrade_goes_on(tmp_path, settings, c
         book.find_comment("one-image", NAME, NAME, "ada").manual_comment = "Say why."
         book.db.commit()
     assert (run()["ada"].points, run()["eve"].points) == (19.5, 17)
+    # nothing changed: the gradebook has all of it again
+    marks = gradebook.all_marks(here, NAME)
+    assert run(anew=True)["ada"].points == 19.5
+    assert gradebook.all_marks(here, NAME) == marks and gradebook.cells_of(here, NAME)[1] == 3
+    # a lost gradebook is made anew, its answers are to be read; with the copy back, they count
+    copy = tmp_path / "root" / "gradebook.before-regrade-1.db"
+    (tmp_path / "root" / "gradebook.db").unlink()
+    (tmp_path / "root" / f"{NAME}.by-hand.json").unlink()
+    assert [record.unread for record in run().values()] == [1, 1, 1]
+    copy.replace(tmp_path / "root" / "gradebook.db")
+    assert run()["ada"].points == 19.5 and gradebook.all_marks(here, NAME) == marks
     # the points of a test: nobody is accused
     check = ":test: moments-check\n:points: "
     source.write_text(source.read_text().replace(f"{check}2", f"{check}4"))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grading import hand_in, times
+from grading.late import Rule
 from tests.grading.test_hand_in import NAME, SOLVED, collected
 
 
@@ -166,19 +167,19 @@ def test_the_run_says_which_zone(machine, zone, says):
 def test_who_is_late_is_decided_in_the_zone_of_the_deadline(machine, zone, stamp, late):
     machine(zone)
     entry = hand_in.Submission("ada", when=times.stamped(stamp))
-    assert entry.lateness(times.deadline("2026-12-01 18:00")) == late
-    assert entry.lateness(None) == "no"
+    assert Rule(times.deadline("2026-12-01 18:00")).judge(entry).late == late
+    assert Rule().judge(entry).late == "no"
 
 
 def test_a_date_means_through_the_end_of_that_day(machine):
     machine("Europe/Berlin")
     limit = times.deadline("2026-12-01")
     for clock, late in (("22:59:40", "no"), ("22:59:59", "no"), ("23:00:00", "yes")):
-        assert hand_in.Submission("ada", when=times.stamped(f"2026-12-01 {clock} UTC")).lateness(limit) == late
+        assert Rule(limit).judge(hand_in.Submission("ada", when=times.stamped(f"2026-12-01 {clock} UTC"))).late == late
 
 
 def test_canvas_says_who_is_late_and_moodle_says_nothing():
     limit = times.deadline("2026-12-01")
-    assert hand_in.Submission("ada", judged=True).lateness(limit) == "no"
-    assert hand_in.Submission("ada", judged=True, late=True).lateness(limit) == "yes"
-    assert hand_in.Submission("ada").lateness(limit) == ""
+    assert Rule(limit).judge(hand_in.Submission("ada", judged=True)).late == "no"
+    assert Rule(limit).judge(hand_in.Submission("ada", judged=True, late=True)).late == "yes"
+    assert Rule(limit).judge(hand_in.Submission("ada")).late == ""

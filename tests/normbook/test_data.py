@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from normbook import data
-from normbook.data import digits, fashion, fashion_originals, patches, photo, used_cars
+from normbook.data import digits, fashion, fashion_originals, patches, photo, used_cars, wine
 
 
 def test_cars_follow_their_formula():
@@ -41,6 +41,14 @@ def test_digits_are_the_real_ones():
     assert images.shape == (1797, 1, 8, 8) and images.dtype == np.float64
     assert images.min() == 0 and images.max() == 1 and np.array_equal(images * 16, np.round(images * 16))
     assert np.array_equal(np.bincount(labels), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180])
+
+
+def test_wines_are_those_of_scikit_learn():
+    from sklearn.datasets import load_wine
+
+    theirs = load_wine()
+    np.testing.assert_array_equal(wine().features, theirs.data)
+    np.testing.assert_array_equal(wine().kinds, theirs.target)
 
 
 @pytest.mark.parametrize("height, width", [(427, 640), (128, 192), (64, 96), (1, 1)])

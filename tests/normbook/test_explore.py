@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import ipywidgets
+import numpy as np
 import pytest
 
-from normbook.explore import MOST_PICTURES, explore
+from normbook.explore import FINE, MOST_PICTURES, Plan, explore
 from normbook.style import figure, picture
 
 
@@ -171,7 +172,7 @@ def test_a_page_gets_native_dials_the_default_picture_and_all_pictures_in_order(
     assert said == ["1 a", "1 b", "1 c", "2 a", "2 b", "2 c"]
     default = shown[shown.index('class="nc-picture"') : shown.index("<script")]
     assert "numbers 2 b" in default and "numbers 1 a" not in default
-    assert '<input type="range"' in shown and 'max="1" value="1" aria-valuetext="2"' in shown
+    assert '<input type="range"' in shown and 'max="1" step="1" value="1" aria-valuetext="2"' in shown
     assert re.findall(r'aria-pressed="(\w+)" disabled>(\w)<', shown) == [("false", "a"), ("true", "b"), ("false", "c")]
 
 
@@ -195,3 +196,91 @@ def test_labels_are_written_as_text(published):
 def test_an_error_in_draw_surfaces_in_a_page_too(published):
     with pytest.raises(ZeroDivisionError):
         published(lambda size: 1 / 0, size=[1, 2])
+
+
+def marks(shown):
+    return re.findall(r"<span>(.*?)</span>", re.search(r'<div class="nc-scale.*?</div>', shown)[0])
+
+
+def test_the_scale_is_written_on_a_dial(published):
+    """A mark for each place, with its label where all of them fit on a phone, or else every second, …, or the ends."""
+    shown = published(draw, size=[1, 2, 4])._repr_html_()
+    assert marks(shown) == ["1", "2", "4"] and "nc-ends" not in shown
+    long = [(f"{10**n} kilometers", 10**n) for n in range(4)]
+    shown = published(draw, size=long)._repr_html_()
+    assert marks(shown) == ["1 kilometers", "", "", "1000 kilometers"] and "nc-ends" in shown
+    rates = [1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4]
+    shown = published(draw, size=[(f"1/{1 / rate:.0f}" if rate < 1 else f"{rate:g}", rate) for rate in rates])
+    assert marks(shown._repr_html_()) == ["1/128", "", "", "1/16", "", "", "1/2", "", "", "4"]
+
+
+def test_a_minus_is_a_minus(published):
+    shown = published(draw, size=[-0.5, 0, 1], start={"size": -0.5})._repr_html_()
+    assert marks(shown) == ["−0.5", "0", "1"] and ">−0.5</output>" in shown
+
+
+def test_a_page_says_which_axes_move(published):
+    @picture
+    def moving(x_end, y_end):
+        fig, (left, right) = figure(2.0, columns=2)
+        left.set(xlim=(0, 1), ylim=(0, 5))
+        right.set(xlim=(0, x_end), ylim=(0, y_end))
+        return fig.describe("a", f"{x_end} {y_end}")
+
+    assert 'data-moving="x2"' in published(lambda x_end: moving(x_end, 2), x_end=[1, 2])._repr_html_()
+    assert 'data-moving="x2 y2"' in published(moving, x_end=[1, 2], y_end=[1, 2])._repr_html_()
+
+    @picture
+    def images(size):
+        fig, ax = figure(2.0)
+        ax.set(xlim=(0, 3))
+        ax.set_axis_off()
+        return fig.describe("a", f"{size}")
+
+    assert "data-moving" not in published(images, size=[1, 2])._repr_html_()
+
+
+def test_the_same_place_has_a_link(published):
+    shown = published(draw, size=[1, 2])._repr_html_()
+    name = re.search(r'id="(explore-\w+)"', shown)[1]
+    assert f'<a class="nc-here" href="#{name}">' in shown
+
+
+# ---- what computing can vary
+
+
+def test_a_dial_stops_between_its_values_by_difference_or_by_ratio():
+    plan = Plan(draw, {"size": [0.1, 0.2, 0.4], "word": [0.01, 0.1, 1.0]}, {}, between=["size", "word"])
+    size, word = plan.dials
+    assert [size.value(place) for place in (0, 0.5, 1, 1.5, 2)] == [0.1, 0.15, 0.2, 0.3, 0.4]
+    assert [word.value(place) for place in (0, 0.5, 2)] == [0.01, 0.0316, 1.0]
+    assert size.finer[:3] == ["0.1", "0.11", "0.12"] and len(size.finer) == 2 * FINE + 1 and size.finer[FINE] == "0.2"
+    assert Plan(draw, {"size": [1, 10]}, {}, between=["size"]).dials[0].value(0.3) == 2  # whole numbers stay whole
+    assert Plan(draw, {"size": [1, 10]}, {}).dials[0].finer is None
+
+
+def test_what_computing_varies_reaches_the_picture():
+    @picture
+    def own(size, seed=0, values=(1.0, 2.0), image=None):
+        fig, _ = figure(2.0)
+        fig.points = values
+        return fig.describe("a", f"{size} {seed} {list(values)} {np.sum(image):g}")
+
+    plan = Plan(own, {"size": [1, 2]}, {}, (), ("Another", "seed"), {"values": (-1, 3)}, {"image": np.ones((1, 2, 2))})
+    assert plan.more == ["another", "points to drag", "a picture of your own"]
+    plain = plan.picture([0])
+    assert "1 0 [1.0, 2.0] 4<" in plain.html and plain.points == [1.0, 2.0]
+    varied = plan.picture([1], clicks=3, points=[0.5], image=np.zeros((1, 2, 2)))
+    assert "2 3 [0.5] 0<" in varied.html and varied.points == [0.5]
+
+
+def test_between_is_for_dials_of_numbers():
+    for name in ("word", "tone"):
+        with pytest.raises(ValueError, match=f"between='{name}' is no dial of numbers"):
+            explore(draw, size=[1, 2], word=["a", "b"], between=[name])
+
+
+def test_a_page_says_what_computing_adds(published):
+    shown = published(draw, size=[1, 2], between=["size"], again="word")._repr_html_()
+    assert 'data-more="draw again, values between the marks"' in shown
+    assert "data-more" not in published(draw, size=[1, 2])._repr_html_()

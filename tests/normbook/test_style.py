@@ -41,6 +41,7 @@ def test_the_picture_says_what_it_shows():
 def test_the_picture_takes_the_color_and_typeface_of_the_page():
     svg = draw_line().to_svg()
     assert "currentColor" in svg and INK not in svg and "DejaVu" not in svg and "<style" not in svg
+    assert svg.count(f"'{style.FAMILY}'") == 1 and svg.index(style.FAMILY) < svg.index(">")
 
 
 def test_two_pictures_on_a_page_share_no_id():
@@ -87,6 +88,26 @@ def test_numbers_as_people_write_them(value, text):
     assert scientific(value) == text
 
 
+@pytest.mark.parametrize(
+    "value, text", [(6.24e8, "7×10⁸"), (9.1e-10, "1×10⁻⁹"), (0.25, "0.3"), (0.2, "0.2"), (3e-13, "3×10⁻¹³"), (0, "0")]
+)
+def test_a_bound_is_rounded_up(value, text):
+    assert scientific(value, 1, up=True) == text
+
+
 def test_letters_are_readable_on_a_phone():
     width_on_phone = 350  # pixels that a page of 390 leaves for a picture
-    assert style.STYLE["font.size"] * width_on_phone / (style.WIDTH * 72) >= 10
+    sizes = [style.STYLE[name] for name in style.STYLE if re.search(r"(font\.?|label|title)size$", name)]
+    assert len(sizes) >= 8 and min(sizes) == style.SMALL
+    assert style.SMALL * width_on_phone / (style.WIDTH * 72) >= 11
+
+
+def test_powers_of_ten_are_ordinary_letters():
+    @picture
+    def draw_powers():
+        fig, ax = figure(2.0)
+        ax.semilogy([0, 1], [1e-6, 1e6])
+        return fig.describe("A line.")
+
+    svg = draw_powers().to_svg()
+    assert "10⁻⁶</text>" in svg and "tspan" not in svg

@@ -222,9 +222,10 @@ def test_parameters_are_cut_or_shared(monkeypatch):
     own, sums = formula(out, np.arange(6.0).reshape(3, 2))
     assert own.tolist() == [[0, 1], [2, 3], [4, 5]]
     assert sums.tolist() == [1, 5, 9]
+    out = np.arange(18.0).reshape(1, 9, 2)
     own, sums = formula(out, np.array([[1.0, 2.0]]))
-    assert own.tolist() == [[3, 6]]
-    assert sums.tolist() == [1, 5, 9]
+    assert own.tolist() == [[3, 6]]  # one from each block: four channels, four, and the last
+    assert sums.tolist() == [4 * i + 1 for i in range(9)]
     assert formula(out[:, :1], np.array([[1.0, 2.0]]))[0].tolist() == [[1, 2]]
 
 
@@ -455,6 +456,19 @@ def test_inference_keeps_its_digits_far_from_zero():
     assert relative_error(nc.batch_norm_inference(x, mean, var), true) < 5e-7
 
 
+def test_inference_far_from_the_mean():
+    """x - mean is no float32, y is one; as in torch."""
+    x, mean, var = (np.array(a, np.float32) for a in ([[3e38], [-3e38]], [-3e38], [1e38]))
+    with np.errstate(all="raise"):
+        y = nc.batch_norm_inference(x, mean, var)
+    np.testing.assert_allclose(y, [[6e38 / 1e19], [0]], rtol=1e-6)
+    huge = nc.batch_norm_inference(np.ones((1, 1), np.float32), np.array([1e40]), np.array([1e80]))
+    assert huge.tolist() == [[-1]]
+    for bad in (np.nan, np.inf, -np.inf):
+        y = nc.batch_norm_inference(x, np.array([bad], np.float32), var)
+        np.testing.assert_array_equal(y, [[-bad], [-bad]])
+
+
 def test_float16_at_its_edges():
     """65504 is the largest value and 6e-8 the smallest: neither sums nor squares leave float32."""
     big = np.array([[-65504.0], [65504.0], [65504.0], [-65504.0]], np.float16)
@@ -509,6 +523,26 @@ def test_inputs_are_only_read():
         assert cache.x is x
         backward(kind, dy, cache)
     nc.batch_norm_inference(x, gamma, abs(beta), gamma, beta)
+
+
+def test_padded_sequences_are_normalized_by_what_counts():
+    """As the docstring says: each channel by hand, over the first lengths[i] entries of each sequence."""
+    x, lengths = np.random.default_rng(0).normal(size=(3, 2, 5)), [5, 2, 3]
+    mask = np.arange(5) < np.array(lengths)[:, None]
+    y = nc.batch_norm(x.transpose(0, 2, 1)[mask])[0]
+    for c in range(2):
+        counted = np.concatenate([x[i, c, :n] for i, n in enumerate(lengths)])
+        np.testing.assert_allclose(y[:, c], (counted - counted.mean()) / np.sqrt(counted.var() + 1e-5), rtol=1e-12)
+
+
+def test_moments_where_numpy_is_asked_to_raise():
+    """A variance of 1e-60 is no float32, and one of 1e60 neither: 0 and infinity, without a word."""
+    x = np.array([[1.0, 2.0], [3.0, 2.0]], np.float32)
+    with np.errstate(all="raise"):
+        for size, var in ((1e-30, 0), (1, 1), (1e30, np.inf)):
+            mean, found = nc.moments(np.float32(size) * x, 0)
+            np.testing.assert_allclose(mean, size * np.array([[2, 2]]), rtol=1e-6)
+            assert found.tolist() == [[var, 0]]
 
 
 def test_numpys_settings_are_left_alone():

@@ -99,6 +99,62 @@ class TestCheck:
             assert np.array_equal(np.asarray(v), before[k])
         assert layer.training == training
 
+    @pytest.mark.parametrize("affine", [True, False])
+    @pytest.mark.parametrize("what", [
+        lambda a: nc.LayerNorm(5, eps=0.1, elementwise_affine=a), lambda a: nc.LayerNorm((3, 5), elementwise_affine=a),
+        lambda a: nc.GroupNorm(3, 3, eps=0.1, affine=a), lambda a: nc.GroupNorm(1, 3, affine=a),
+        lambda a: autograd.LayerNorm(5, eps=0.1, elementwise_affine=a), lambda a: autograd.GroupNorm(1, 3, affine=a),
+        lambda a: autograd.RMSNorm(5, elementwise_affine=a), lambda a: autograd.RMSNorm((3, 5), 0.1, a),
+    ])  # fmt: skip
+    def test_layers_and_twins_of_samples(self, what, affine):
+        layer = what(affine)
+        check = check_gradients(layer, X)
+        assert len(check.rows) == 1 + len(layer.state_dict())
+        assert max(r.from_autograd for r in check.rows) < 1e-11
+        assert max(r.from_differences for r in check.rows) < 1e-8
+
+    @pytest.mark.parametrize("norm", [nc.layer_norm, nc.rms_norm])
+    @pytest.mark.parametrize("last", [5, (5,), (3, 5)])
+    def test_trailing_axes_are_checked_against_autograd(self, norm, last):
+        gamma = rng.normal(size=last)
+        check = check_gradients(functools.partial(norm, normalized_shape=last), X, gamma)
+        assert [r.argument for r in check.rows] == ["x", "gamma"]
+        assert max(r.from_autograd for r in check.rows) < 1e-11
+
+    def test_a_wrong_layer_of_samples_fails(self):
+        class Wrong(nc.GroupNorm):
+            def backward(self, dy):
+                return super().backward(dy) * (1 + 1e-8)
+
+        with pytest.raises(GradientError, match="by x is wrong"):
+            check_gradients(Wrong(1, 3), X)
+
+    @pytest.mark.parametrize(("call", "error", "message"), [
+        (lambda: check_gradients(nc.batch_norm, X[:0]), ValueError, r"x has shape \(0, 3, 5\), wanted at least one"),
+        (lambda: check_gradients(nc.batch_norm, X + 1j), TypeError, "x has dtype complex128, wanted real numbers"),
+        (lambda: check_gradients(nc.batch_norm, torch.tensor(X + 1j)), TypeError, "x has dtype complex128, want"),
+        (lambda: check_gradients(nc.batch_norm, X > 0), TypeError, "x has dtype bool, wanted real numbers"),
+        (lambda: check_gradients(nc.batch_norm, X, np.array([1, np.nan, 1])), ValueError, "gamma holds values that"),
+        (lambda: check_gradients(nc.batch_norm, np.where(X > 1, np.inf, X)), ValueError, "x holds values that are not"),
+        (lambda: check_gradients(nc.batch_norm, X, rtol=0), ValueError, "rtol is 0, wanted a finite number above 0"),
+    ])  # fmt: skip
+    def test_what_cannot_be_checked_is_said(self, call, error, message):
+        with pytest.raises(error, match=message):
+            call()
+
+    def test_where_numpy_is_asked_to_raise(self):
+        with np.errstate(all="raise"):
+            for size in (1e-160, 1e-20, 1, 1e100):  # small ones leave y as it is, beside beta
+                check_gradients(nc.batch_norm, size * X, GAMMA, BETA)
+            check_gradients(nc.batch_norm, (9 * X).astype(int), dy=np.broadcast_to(np.float16(1), X.shape))
+            check_gradients(nc.rms_norm, torch.tensor(X, dtype=torch.bfloat16))
+
+    @pytest.mark.parametrize("x", [X, (9 * X).astype(int), 1 + 1e-6 * X])
+    @pytest.mark.parametrize("norm", [nc.batch_norm, nc.instance_norm, nc.layer_norm])
+    def test_right_where_all_of_dx_cancels(self, norm, x):
+        """A constant dy has no gradient: by hand, by autograd and by differences, but for the rounding of each."""
+        check_gradients(norm, x, dy=np.full(X.shape, -3.0))
+
     @pytest.mark.parametrize("name", museum())
     def test_fails_what_is_wrong(self, name):
         with pytest.raises(GradientError, match=r"by (x|gamma) is wrong, most of all at \(") as failure:

@@ -156,6 +156,20 @@ def test_rms_norm_does_not_react_to_scale_and_takes_one_value():
     assert nc.rms_norm(np.array([[-2.0]]), eps=1e-30)[0].tolist() == [[-1]]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_eps_whose_inverse_is_no_number(kind):
+    """Where x is constant, r = 1/sqrt(eps); its square is infinite, but nothing depends on that."""
+    x, gamma = np.zeros((2, 4)), np.array([1.0, 2, 3, 4])
+    dy = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0]])
+    eps = 1e-320
+    args = (gamma, eps) if kind == "rms" else (2, gamma, None, eps) if kind == "group" else (gamma, None, eps)
+    dx, dgamma, *_ = getattr(nc, f"{kind}_norm_backward")(dy, getattr(nc, f"{kind}_norm")(x, *args)[1])
+    right = {"rms": [[1, 0, 0, 0], [0, 0, -3, 0]], "layer": [[0.75, -0.25, -0.25, -0.25], [0.75, 0.75, -2.25, 0.75]],
+             "group": [[0.5, -0.5, 0, 0], [0, 0, -1.5, 1.5]]}  # fmt: skip
+    np.testing.assert_allclose(dx * 1e-160, right[kind], rtol=1e-4)
+    assert dgamma.tolist() == [0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("shape", [(0, 4), (0, 4, 3), (2, 4, 0)])
 def test_nothing_in_nothing_out(shape):
     x = np.zeros(shape, np.float32)
@@ -175,3 +189,47 @@ def test_a_scale_beyond_float32_is_taken_in_float64():
     assert (nc.layer_norm(x, gamma, beta)[0] == beta).all()
     x[0] = np.nextafter(np.float32(0.5), np.float32(1))
     assert np.isfinite(nc.batch_norm(x, gamma, beta)[0]).all()
+
+
+MEMORY = {
+    "C": lambda a: a,
+    "Fortran": np.asfortranarray,
+    "channels last": lambda a: np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1),
+    "samples last": lambda a: np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 0, -1)), -1, 0),
+    "backward": lambda a: np.flip(np.ascontiguousarray(np.flip(a))),
+    "every second": lambda a: np.repeat(a, 2, 1)[:, ::2],
+    "spread out": lambda a: np.broadcast_to(a[:1], a.shape),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(6, 4), (1, 8), (6, 4, 1, 1), (1, 4, 3, 5), (3, 4, 5), (5, 4, 1, 3)])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("order", MEMORY)
+def test_memory_order_does_not_matter(order, groups, shape, dtype):
+    """In some orders samples, groups and their entries are a view of x and dy that is in Fortran order."""
+    if np.prod(shape[1:]) // groups < 2:
+        return
+    for kind in KINDS:
+        (x, dy, gamma, beta), _ = problem(kind, shape, dtype)
+        x, dy = MEMORY[order](x), MEMORY[order](dy)
+        result = run(kind, x, dy, gamma, beta, groups)
+        plain = run(kind, np.ascontiguousarray(x), np.ascontiguousarray(dy), gamma, beta, groups)
+        for mine, true in zip(result, plain, strict=True):
+            tolerance = 8 * np.finfo(true.dtype).eps * max(1, float(abs(true).max()))
+            np.testing.assert_allclose(mine, true, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(("spread", "eps"), [
+    (3e-16, 9e-31), (1e-20, 1e-42), (1e-22, 1e-45), (1e-25, 1e-60), (1e-30, 1e-100),
+])  # fmt: skip
+def test_an_eps_below_all_squares_in_float32(spread, eps):
+    """float32 holds x and y, but not the squares between them."""
+    x = (spread * rng.normal(size=(2, 64))).astype(np.float32)
+    d = x.astype(WIDE) - x.mean(1, keepdims=True, dtype=WIDE)
+    true = d / np.sqrt((d * d).mean(1, keepdims=True) + WIDE(eps))
+    assert relative(nc.batch_norm(x.T, eps=np.float64(eps))[0].T, true) < 3e-7
+    assert relative(nc.layer_norm(x, eps=eps)[0], true) < 3e-7
+    assert relative(nc.group_norm(x, 1, eps=eps)[0], true) < 3e-7
+    square = (x.astype(WIDE) ** 2).mean(1, keepdims=True)
+    assert relative(nc.rms_norm(x, eps=eps)[0], x / np.sqrt(square + WIDE(eps))) < 3e-7

@@ -21,6 +21,7 @@ import normcore as nc
 from normcore import autograd
 
 DTYPES = [torch.float32, torch.float64]
+OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
 MODULES = [m for m in module_db if m.module_cls.__name__[:-2] in ("BatchNorm", "InstanceNorm")]
 OTHERS = [m for m in module_db if m.module_cls.__name__ in ("LayerNorm", "GroupNorm", "RMSNorm")]
 
@@ -91,6 +92,7 @@ def test_opinfo_samples(op, dtype, i):
 WITHIN = ("layer", "group", "rms")  # gamma differs between values that share their statistics
 
 
+@pytest.mark.skipif(OLD, reason="torch 2.4 is off by more than the tolerance in some of its own samples")
 @pytest.mark.parametrize(("op", "dtype", "i"), [c for k in WITHIN[:2] for c in samples(k)], ids=name)
 def test_opinfo_samples_of_layer_and_group_norm(op, dtype, i):
     torch.manual_seed(0)
@@ -223,6 +225,7 @@ def test_module_error_inputs(layer, error):
         getattr(nc, layer[:-2])(*case.args, **case.kwargs)
 
 
+@pytest.mark.skipif(OLD, reason="the numbers of samples are those of torch 2.13")
 def test_nothing_was_left_out_unseen():
     """The number of cases that this torch has; change these together with the pinned version."""
     assert [len(samples("batch")), len(samples("instance"))] == [24, 18]

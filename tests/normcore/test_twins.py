@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import normcore as nc
 from normcore import autograd
 
-pytestmark = [  # what torch says about itself
+pytestmark = [  # what torch says about itself; torch 2.4 of its own calls in gradcheck and checkpoint, too
     pytest.mark.filterwarnings("ignore:`torch.jit"), pytest.mark.filterwarnings("ignore:.*should not be instantiated"),
+    pytest.mark.filterwarnings("ignore:Please use `torch.vmap`"),
+    pytest.mark.filterwarnings("ignore:`torch.cpu.amp.autocast"),
 ]  # fmt: skip
+VERSION = tuple(map(int, torch.__version__.split(".")[:2]))
 torch.manual_seed(0)
 TORCH = {
     ("BatchNorm", 2): nn.BatchNorm1d, ("BatchNorm", 3): nn.BatchNorm1d, ("BatchNorm", 4): nn.BatchNorm2d,
@@ -37,7 +42,9 @@ class TestTwins:
     def test_take_the_place_of_torchs(self, name, ndim, options):
         torchs_rule = name == "BatchNorm" or options.get("momentum", 0.1) is not None
         twin = getattr(autograd, name)(3, dtype=torch.float64, **options)
-        theirs = TORCH[name, ndim](3, dtype=torch.float64, **options)
+        theirs = TORCH[name, ndim](3, dtype=torch.float64, **{k: v for k, v in options.items() if k != "bias"})
+        if not options.get("bias", True):
+            theirs.register_parameter("bias", None)  # torch 2.4 has no such option
         for parameter in theirs.parameters():
             nn.init.normal_(parameter)
         twin.load_state_dict(theirs.state_dict())
@@ -132,7 +139,7 @@ class TestTwins:
         torch.save(net.state_dict(), buffer)
         buffer.seek(0)
         loaded = network()
-        loaded.load_state_dict(torch.load(buffer))
+        loaded.load_state_dict(torch.load(buffer, weights_only=True))
         assert torch.equal(loaded.eval()(x), net.eval()(x))
 
     def test_move_with_to(self):
@@ -183,6 +190,10 @@ class TestTwins:
         (lambda: autograd.InstanceNorm(2)(torch.zeros(3, 2)), ValueError, r"\(3, 2\), wanted \(N, C, L\)"),
         (lambda: autograd.InstanceNorm(2)(torch.zeros(3, 2, 1)), ValueError, "1 value for an instance"),
         (lambda: autograd.BatchNorm(2)(torch.zeros(3, 2, dtype=torch.int64)), TypeError, "x has dtype torch.int64"),
+        (lambda: autograd.BatchNorm(2).eval()(torch.ones(3, 2).int()), TypeError, "x has dtype torch.int32"),
+        (lambda: autograd.BatchNorm(2).eval()(torch.ones(3, 2) > 0), TypeError, "x has dtype torch.bool"),
+        (lambda: autograd.BatchNorm(2).eval()(torch.ones(3, 2) + 1j), TypeError, "x has dtype torch.complex64"),
+        (lambda: autograd.RMSNorm(2)(torch.ones(3, 2) + 1j), TypeError, "x has dtype torch.complex64"),
     ])  # fmt: skip
     def test_errors(self, call, error, message):
         with pytest.raises(error, match=message):
@@ -236,6 +247,7 @@ def same_state(net, theirs, tolerance=2e-6):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance, msg=key)
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")  # torch.compile says so
 class TestInAResNet:
     def train(self, net, wrap=lambda net: net, steps=3):
         run, optimizer = wrap(net), torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
@@ -447,6 +459,25 @@ class TestNumbers:
             twin.running_mean = twin.running_var = None
             twin(torch.randn(9, 3, 4))
 
+    @pytest.mark.parametrize("name", ["BatchNorm", "InstanceNorm", "LayerNorm", "GroupNorm", "RMSNorm"])
+    def test_fake_tensors_and_make_fx(self, name):
+        """What plans memory without numbers, or records operations, meets no question about a value."""
+        sizes = (2, 6) if name == "GroupNorm" else (6,)
+        x, twin = torch.randn(4, 6, 6), getattr(autograd, name)(*sizes)
+        torch.testing.assert_close(make_fx(twin)(x)(x + 1), twin(x + 1))
+        with FakeTensorMode():
+            x = torch.empty(4, 6, 6, requires_grad=True)
+            getattr(autograd, name)(*sizes)(x).sum().backward()
+            assert x.grad.shape == x.shape
+
+    @pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan")])
+    def test_nonfinite_values_spread_as_in_torch(self, value):
+        x = torch.randn(3, 4, 5)
+        x[1, 2, 3] = value
+        for mine, theirs in ((autograd.RMSNorm(5), nn.RMSNorm(5)), (autograd.LayerNorm(5), nn.LayerNorm(5)),
+                             (autograd.BatchNorm(4), nn.BatchNorm1d(4))):  # fmt: skip
+            torch.testing.assert_close(mine(x), theirs(x), equal_nan=True)
+
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     @pytest.mark.parametrize("make", [
         lambda m, **k: m.LayerNorm((4, 5), **k), lambda m, **k: m.LayerNorm(5, bias=False, **k),
@@ -462,6 +493,22 @@ class TestNumbers:
         torch.testing.assert_close(mine(x), theirs(x))
         grads = [torch.autograd.grad(m(x), [x, *m.parameters()], dy) for m in (mine, theirs)]
         torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("size", [1e-4, 1e-2, 1])
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+    def test_the_eps_that_rms_norm_takes_is_torchs(self, dtype, size):
+        """The step of what computes: float32 for half precision, whose own step would drown small values."""
+        x, dy = size * torch.randn(6, 8), torch.randn(6, 8)
+        exact = autograd.RMSNorm(8, eps=torch.finfo(torch.promote_types(dtype, torch.float32)).eps).double()
+        mine, theirs = autograd.RMSNorm(8, dtype=dtype), nn.RMSNorm(8, dtype=dtype)
+        x = x.to(dtype).requires_grad_()
+        wide = x.detach().double().requires_grad_()
+        tolerance = {"rtol": 4 * torch.finfo(dtype).eps, "atol": 0}
+        torch.testing.assert_close(mine(x).double(), exact(wide), **tolerance)
+        if VERSION >= (2, 13):  # torch 2.4 took the step of half precision itself
+            torch.testing.assert_close(mine(x), theirs(x), **tolerance)
+        grads = [torch.autograd.grad(f(a), a, dy.to(a.dtype))[0].double() for f, a in ((mine, x), (exact, wide))]
+        assert (grads[0] - grads[1]).abs().max() < 20 * torch.finfo(dtype).eps * grads[1].abs().max()
 
     def test_layer_and_group_norm_refuse(self):
         with pytest.raises(ValueError, match=r"x has shape \(3, 4\), wanted \(..., 5\)"):

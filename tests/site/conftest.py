@@ -3,17 +3,23 @@
 SITE      folder of the built site; default ``_build/html``
 CHROMIUM  a Chromium or Chrome; default: the first one found on the PATH
 CI or REQUIRE_BROWSER   no browser is a failure here, not a reason to skip
+WEBKIT    1: what runs in a window of each browser runs in WebKit, too (`make webkit-test`)
 """
 
 import functools
 import http.server
 import os
 import shutil
+import sys
 import threading
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import firefox
+import webkit as webkitgtk
 
 ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("SITE", ROOT / "_build" / "html")).resolve()
@@ -29,21 +35,44 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]
 
+# Seconds: the live tests run long cells, two browsers at a time, on a machine that may have other work.
+PATIENCE = 900 if os.environ.get("LIVE_TEST") else 170
+
+# For hands in a page: until(test, what) asks again and again until the test is true, and returns what that was.
+UNTIL = """
+  const until = (test, what) => new Promise((done, fail) => {
+    const end = performance.now() + 1000 * PATIENCE;
+    const look = () => {
+      const found = test();
+      if (found) done(found);
+      else if (performance.now() > end) fail(new Error('never: ' + what));
+      else setTimeout(look, 20);
+    };
+    look();
+  });""".replace("PATIENCE", str(PATIENCE))
+
 
 def built_pages():
     """Every page of the book that was built, as a path below the site."""
     found = SITE.rglob("*.html")
     pages = (path.relative_to(SITE) for path in found)
-    return sorted(p.as_posix() for p in pages if p.parts[0] not in ("_static", "_sources", "lite"))
+    return sorted(p.as_posix() for p in pages if p.parts[0] not in ("_static", "_sources", "lite", "slides"))
 
 
 def pytest_generate_tests(metafunc):
-    """A test with the argument ``page_name`` runs for every page; with ``widget_page``, for those with widgets."""
+    """A test with the argument ``page_name`` runs for every page; with ``widget_page``, for those with widgets.
+
+    With ``audited_page`` and ``view``: for every page in one of two views by turns, or with AUDIT=full in four.
+    """
     if "page_name" in metafunc.fixturenames:
         metafunc.parametrize("page_name", built_pages() or [None])
     if "widget_page" in metafunc.fixturenames:
         with_widgets = [name for name in built_pages() if 'class="nc-explore"' in (SITE / name).read_text("utf8")]
         metafunc.parametrize("widget_page", with_widgets)
+    if "audited_page" in metafunc.fixturenames:
+        views = range(4) if os.environ.get("AUDIT") == "full" else None
+        turns = [(page, view) for i, page in enumerate(built_pages()) for view in views or [i % 2]]
+        metafunc.parametrize("audited_page, view", turns)
 
 
 @pytest.fixture(autouse=True)
@@ -124,10 +153,7 @@ def find_chromium():
 def browser():
     path = find_chromium()
     if path is None:
-        why = "no Chromium or Chrome found (CHROMIUM=/path/to/one names it): the pages were not tried in a browser"
-        if os.environ.get("CI") or os.environ.get("REQUIRE_BROWSER"):
-            pytest.fail(why, pytrace=False)
-        pytest.skip(why)
+        no_browser("no Chromium or Chrome found (CHROMIUM=/path/to/one names it)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -187,3 +213,78 @@ def visits(browser, url):
     yield new
     for context in contexts:
         context.close()
+
+
+# ---- the same hands in two browsers: goto, evaluate, press, and what the console said
+
+
+class Chromium:
+    """A page of Playwright with the two methods of `firefox.Firefox`."""
+
+    def __init__(self, page):
+        self.page, self.console = page, []
+        page.on("console", lambda m: self.console.append(f"{m.type}: {m.text}"))
+        page.on("pageerror", lambda e: self.console.append(f"uncaught: {e}"))
+        self.evaluate, self.press = page.evaluate, page.keyboard.press
+
+    def goto(self, address):
+        self.page.goto(address, wait_until="load")
+
+    def reload(self):
+        self.page.reload(wait_until="load")
+
+    def back(self):
+        self.page.go_back(wait_until="load")
+
+
+@pytest.fixture
+def chromium(browser):
+    """chromium(**options of the context) -> Chromium"""
+    contexts = []
+
+    def new(**options):
+        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}))
+        return Chromium(contexts[-1].new_page())
+
+    yield new
+    for context in contexts:
+        context.close()
+
+
+def no_browser(why):
+    """No browser: a reason to skip, or a failure where all of them are to be there."""
+    if os.environ.get("CI") or os.environ.get("REQUIRE_BROWSER"):
+        pytest.fail(why, pytrace=False)
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def fox():
+    path = firefox.find_firefox()
+    if path is None:
+        no_browser("no Firefox found (FIREFOX=/path/to/one names it)")
+    window = firefox.Firefox(path)
+    yield window
+    window.close()
+
+
+@pytest.fixture(scope="session")
+def webkit():
+    if not os.environ.get("WEBKIT"):
+        pytest.skip("in WebKit with `make webkit-test`")
+    found = webkitgtk.find_webkit()
+    if found is None:
+        no_browser("no WebKit found: apt-get install webkit2gtk-driver xvfb")
+    window = webkitgtk.WebKit(*found)
+    yield window
+    window.close()
+
+
+@pytest.fixture(params=["Chromium", "Firefox", "WebKit"])
+def window(request):
+    """A window of one browser and of the others, for what must work in all of them."""
+    if request.param == "Chromium":
+        return request.getfixturevalue("chromium")()
+    window = request.getfixturevalue({"Firefox": "fox", "WebKit": "webkit"}[request.param])
+    window.console.clear()
+    return window

@@ -6,11 +6,13 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import websocket
 
 NAMES = ("firefox-esr", "firefox")
+KEYS = {"Tab": "\ue004", "Enter": "\ue007", "Space": " ", "ArrowLeft": "\ue012", "ArrowRight": "\ue014"}
 QUIET = """user_pref("browser.shell.checkDefaultBrowser", false);
 user_pref("datareporting.policy.dataSubmissionEnabled", false);
 user_pref("toolkit.telemetry.reportingpolicy.firstRun", false);
@@ -37,7 +39,7 @@ class Firefox:
             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         address = next(filter(None, (re.search(r"BiDi listening on (ws://\S+)", line) for line in self.process.stderr)))
-        self.socket = websocket.create_connection(f"{address[1]}/session", suppress_origin=True, timeout=180)
+        self.socket = websocket.create_connection(f"{address[1]}/session", suppress_origin=True, timeout=1000)
         self.number, self.console = 0, []
         self.ask("session.new", capabilities={})
         self.ask("session.subscribe", events=["log.entryAdded"])
@@ -57,6 +59,26 @@ class Firefox:
 
     def goto(self, address):
         self.ask("browsingContext.navigate", context=self.context, url=address, wait="complete")
+
+    def size(self, width):
+        viewport = {"width": width, "height": 900}
+        self.ask("browsingContext.setViewport", context=self.context, viewport=viewport)
+
+    def reload(self):
+        self.ask("browsingContext.reload", context=self.context, wait="complete")
+
+    def back(self):
+        before = self.evaluate("() => location.href")
+        self.ask("browsingContext.traverseHistory", context=self.context, delta=-1)
+        ready = "() => [location.href, document.readyState]"
+        while (now := self.evaluate(ready)) == [before, "complete"] or now[1] != "complete":
+            time.sleep(0.05)
+
+    def press(self, key):
+        """A key by the name that Playwright gives it, as far as a test needs it."""
+        strokes = [{"type": kind, "value": KEYS.get(key, key)} for kind in ("keyDown", "keyUp")]
+        keyboard = {"type": "key", "id": "keys", "actions": strokes}
+        self.ask("input.performActions", context=self.context, actions=[keyboard])
 
     def evaluate(self, function, argument=None):
         """What a function of JavaScript returns, or the promise that it returns."""

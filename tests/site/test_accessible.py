@@ -18,14 +18,11 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 RUN = """async rules => (await axe.run({runOnly: rules, resultTypes: ['violations']})).violations.flatMap(
   found => found.nodes.map(node => `${found.id}: ${node.target.join(' ')} ${node.failureSummary}`))"""
 UNFOLD = """() => {
-  for (const title of document.querySelectorAll('.toggle-button[aria-expanded=false]')) title.click();
   for (const fold of document.querySelectorAll('article details:not(.nc-live)')) fold.open = true;
   return new Promise(done => setTimeout(done, 200));
 }"""
 LAPTOP, PHONE = 1280, 390
-VIEWS = [(LAPTOP, "light"), (PHONE, "dark")]
-if os.environ.get("AUDIT") == "full":
-    VIEWS += [(LAPTOP, "dark"), (PHONE, "light")]
+VIEWS = [(LAPTOP, "light"), (PHONE, "dark"), (LAPTOP, "dark"), (PHONE, "light")]
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +38,10 @@ def axe():
         return tar.extractfile("package/axe.min.js").read().decode()
 
 
-@pytest.mark.parametrize("width, theme", VIEWS)
-def test_no_violations(visit, axe, page_name, width, theme):
+def test_no_violations(visit, axe, audited_page, view):
     """WCAG 2.2 A and AA and the best practices, with everything unfolded."""
-    page = visit(width, color_scheme=theme, reduced_motion="reduce").open(page_name)
+    width, theme = VIEWS[view]
+    page = visit(width, color_scheme=theme, reduced_motion="reduce").open(audited_page)
     page.evaluate(axe)
     page.evaluate(UNFOLD)
     assert page.evaluate(RUN, RULES) == []
@@ -158,9 +155,26 @@ def test_formulas_speak(visit, page_name):
 def test_a_dial_answers_within_a_frame(visit, widget_page):
     """From the key to the new picture, laid out: the median over a dial's whole range stays below 16.7 ms.
 
-    Each position counts by the fastest of seven visits: what another process takes in between is not the page's.
+    Each position counts by the fastest of seven visits: what another process takes in between is not the page's. Nor is
+    a slow machine's pace: where a plain drawing of 500 elements fills a third of a frame, three of them are the bound.
     """
     page = visit().open(widget_page)
+    plain = page.evaluate(
+        """() => {
+          const picture = document.querySelector('.nc-explore .nc-picture');
+          const before = picture.innerHTML;
+          const mark = '<g><g><path d="M 0 0 L 9 9"></path></g><text x="5" y="5">0.5</text></g>';
+          const draw = () => {
+            const start = performance.now();
+            picture.innerHTML = `<svg viewBox="0 0 300 200">${mark.repeat(125)}</svg>`;
+            picture.getBoundingClientRect();
+            return performance.now() - start;
+          };
+          const fastest = Math.min(...[...Array(7)].map(draw));
+          picture.innerHTML = before;
+          return fastest;
+        }"""
+    )
     times = page.evaluate(
         """() => [...document.querySelectorAll('.nc-explore')].map(explorer => {
           const range = explorer.querySelector('input[type=range]');
@@ -178,4 +192,4 @@ def test_a_dial_answers_within_a_frame(visit, widget_page):
           return fastest.sort((a, b) => a - b)[Math.floor(steps.length / 2)];
         })"""
     )
-    assert times and max(times) < 16.7, times
+    assert times and max(times) < max(16.7, 3 * plain), (times, plain)

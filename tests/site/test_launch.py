@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from normext import live, notebooks
+from normext import launch_buttons, notebooks
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = "https://github.com/Someone/normcore"
@@ -18,11 +18,11 @@ def config(url, baseurl=""):
 
 @pytest.mark.parametrize("url", ["", None, "https://example.org/somewhere"])
 def test_without_a_repository_there_are_none(url):
-    assert live.services_for(live.repository(config(url)), "scaling.ipynb", None) == []
+    assert launch_buttons.services_for(launch_buttons.repository(config(url)), "scaling.ipynb", None) == []
 
 
 def test_with_a_repository_each_opens_this_chapter():
-    links = live.services_for(live.repository(config(REPOSITORY + "/")), "scaling.ipynb", None)
+    links = launch_buttons.services_for(launch_buttons.repository(config(REPOSITORY + "/")), "scaling.ipynb", None)
     assert {one["text"]: one["url"] for one in links} == {
         "Binder": "https://mybinder.org/v2/gh/Someone/normcore/HEAD?urlpath=lab/tree/lab/scaling.ipynb",
         "Colab": "https://colab.research.google.com/github/Someone/normcore/blob/notebooks/scaling.ipynb",
@@ -32,10 +32,10 @@ def test_with_a_repository_each_opens_this_chapter():
 
 def test_the_site_s_address_follows_from_the_repository():
     derived = config(REPOSITORY)
-    live.find_site(None, derived)
+    launch_buttons.find_site(None, derived)
     assert derived.html_baseurl == "https://someone.github.io/normcore/"
     own = config(REPOSITORY, "https://norms.example.org/")
-    live.find_site(None, own)
+    launch_buttons.find_site(None, own)
     assert own.html_baseurl == "https://norms.example.org/"
 
 

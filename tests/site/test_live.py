@@ -7,9 +7,13 @@ import gzip
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import conftest as pages
 
 from grading.source import read
 
@@ -21,7 +25,7 @@ SOURCES = ROOT / "grading" / "sources"
 ASSIGNMENTS = [name for name in LIVE if (SOURCES / f"{name}.md").exists()]
 CHAPTERS = os.environ.get("CHAPTERS", "").split() or [name for name in LIVE if name not in ASSIGNMENTS]
 FIRST = CHAPTERS[0] if CHAPTERS else ""
-SAID_IN = ["book/normext/live.py", "lite/status.js", "book/run.md"]
+SAID_IN = ["book/normext/launch_buttons.py", "lite/status.js", "book/run.md"]
 
 pytestmark = pytest.mark.skipif(not os.environ.get("LIVE_TEST"), reason="takes minutes: `make live-test` runs these")
 
@@ -243,6 +247,93 @@ def test_with_no_storage_left_for_a_change(lite, url):
     }"""
     assert tour.page.evaluate(saved) is False
     says(tour, "full", "no storage left", "download the notebook")
+
+
+# ---- what a reader does there, in both browsers ----
+
+HANDS = "async what => {" + pages.UNTIL + """
+  const notebook = () => window.jupyterapp?.shell.currentWidget;
+  const status = () => notebook()?.sessionContext?.session?.kernel?.status;
+  const said = kind => document.querySelector(`#nc-status .nc-${kind}`)?.textContent ?? '';
+  const first = () => [...notebook().content.widgets].findIndex(cell => cell.model.type === 'code');
+  const write = (at, text) => notebook().content.model.cells.get(at).sharedModel.setSource(text);
+  const run = () => {
+    notebook().content.activeCellIndex = first();
+    jupyterapp.commands.execute('notebook:run-cell');
+  };
+  return ({
+    start: async () => {
+      const percent = await until(() => said('progress').match(/(\\d+)% of 29 MB/), 'per cent');
+      await until(() => status() === 'idle' && said('ready'), 'ready');
+      run();
+      const first = await until(() => said('first'), 'a word about the first cell');
+      await until(() => status() === 'idle' && !said('first'), 'the end of the first cell');
+      return [Number(percent[1]), first];
+    },
+    change: async () => {
+      write(0, 'Mine');
+      const {context} = notebook();
+      await until(() => !context.model.dirty, 'saved');
+    },
+    changed: async () => {
+      await until(() => status() === 'idle', 'ready again');
+      return notebook().content.model.cells.get(0).sharedModel.source;
+    },
+    stop: async () => {
+      write(first(), 'while True:\\n    pass');
+      run();
+      await until(() => status() === 'busy', 'busy');
+      jupyterapp.commands.execute('notebook:interrupt-kernel');
+      const word = await until(() => said('stop'), 'a word about Stop');
+      [...document.querySelectorAll('.nc-stop button')].find(b => b.textContent === 'Restart Python').click();
+      await until(() => status() === 'idle', 'Python anew');
+      return word;
+    },
+    dark: () => document.body.dataset.jpThemeLight === 'false',
+    back: async () => {
+      const link = document.querySelector('.nc-back a').href;
+      return [link, (await fetch(link)).status];
+    },
+  })[what]();
+}"""
+
+
+def test_progress_a_change_kept_stop_and_the_way_back(window, url):
+    """The download has a percentage, the first cell a word, a reload keeps what was written, Stop has an answer."""
+    window.goto(f"{url}404.html")
+    window.evaluate("() => localStorage.setItem('mode', 'dark')")  # as the button of the book's pages does
+    window.goto(f"{url}lite/notebooks/index.html?path={FIRST}.ipynb")
+    percent, first = window.evaluate(HANDS, "start")
+    assert 0 <= percent <= 99
+    assert "NumPy and Matplotlib" in first
+    assert window.evaluate(HANDS, "dark") is True
+    assert window.evaluate(HANDS, "back") == [f"{url}book/{FIRST}.html", 200]
+    window.evaluate(HANDS, "change")
+    window.reload()
+    assert window.evaluate(HANDS, "changed") == "Mine"
+    assert "cannot be stopped" in window.evaluate(HANDS, "stop")
+    window.evaluate("() => localStorage.removeItem('mode')")
+
+
+def test_each_file_of_python_comes_once(url, browser, tmp_path):
+    """Those that are asked for to be counted come from the browser's cache when Python wants them."""
+    wire = []
+    context = browser.browser_type.launch_persistent_context(
+        tmp_path, executable_path=pages.find_chromium(), args=pages.FLAGS
+    )  # an ordinary profile: a private one keeps no large file
+    page = context.new_page()
+
+    def done(request):
+        if "/static/pyodide/" in request.url and request.sizes()["responseBodySize"] > 1000:
+            wire.append(request.url)
+
+    context.on("requestfinished", done)
+    page.goto(f"{url}lite/notebooks/index.html?path={FIRST}.ipynb")
+    page.wait_for_function(KERNEL_IDLE, timeout=120_000)
+    page.wait_for_timeout(1000)
+    context.close()
+    assert len(wire) > 20
+    assert len(wire) == len(set(wire)), [one for one in wire if wire.count(one) > 1]
 
 
 def test_an_old_copy_is_neither_shown_nor_lost(visit):

@@ -23,7 +23,7 @@ def app(out, address):
 
 
 def tags(page, address, title="Axes <em>and</em> norms"):
-    context = {"title": title, "pathto": lambda page: f"{page}.html"}
+    context = {"title": title, "pathto": lambda page, resource=False: page if resource else f"{page}.html"}
     page_meta.tags(app(None, address), page, "page.html", context, None)
     return context["metatags"]
 
@@ -66,8 +66,15 @@ def test_pages_made_by_sphinx_have_words_of_their_own(page):
 
 
 def test_every_page_of_the_site_has_a_description_of_its_own(site):
-    pages = [path for path in site.rglob("*.html") if not {"_static", "_sources", "lite"} & set(path.parts)]
+    pages = [path for path in site.rglob("*.html") if not {"_static", "_sources", "lite", "slides"} & set(path.parts)]
     said = {path: re.findall(r'<meta name="description" content="([^"]+)"', path.read_text("utf8")) for path in pages}
     assert all(len(one) == 1 for one in said.values()), said
     texts = [one[0] for one in said.values()]
     assert len(texts) == len(set(texts))
+
+
+def test_the_page_for_those_who_got_lost_needs_no_other_file(site):
+    """A host shows it at any depth, where no relative address is right."""
+    text = (site / "404.html").read_text("utf8")
+    if "<base " not in text:
+        assert not re.search(r"preload|stylesheet|\bsrc=", text)

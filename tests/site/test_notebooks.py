@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from normext import notebooks
@@ -202,6 +203,26 @@ def test_lab_renews_what_the_reader_has_not_touched(folders):
     put(made, "2")
     lab.main(own, made)
     assert get(own) == "2"
+
+
+@pytest.mark.parametrize("what", ["nothing", "the chapter", "its questions", "quoted code", "a number", "a title"])
+def test_notebooks_are_made_anew_when_what_they_are_made_from_changed(tmp_path, what, monkeypatch):
+    page, bank, code = (tmp_path / at for at in ("book/here.md", "book/questions/here.yml", "normcore/functional.py"))
+    for file in (page, bank, code):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("before")
+    app = SimpleNamespace(srcdir=tmp_path, env=SimpleNamespace(doc2path=lambda doc: page), config=None)
+    monkeypatch.setattr(notebooks, "setup_cell", lambda config: "")
+    known = BOOK._replace(folder=page.parent)
+    before = notebooks.inputs_of(app, known)
+    changed = {"the chapter": page, "its questions": bank, "quoted code": code}
+    if what in changed:
+        changed[what].write_text("after")
+    elif what == "a number":
+        known = known._replace(glued={**known.glued, "ratio": "0.124"})
+    elif what == "a title":
+        known = known._replace(titles={**known.titles, "book/there": "Elsewhere"})
+    assert (notebooks.inputs_of(app, known) == before) == (what == "nothing")
 
 
 def test_lab_never_writes_to_what_the_reader_has_changed(folders, capsys):

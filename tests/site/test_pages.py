@@ -6,7 +6,7 @@ PHONE = 390
 
 # What a reader sees of one explorer: the shown pictures, the numbers below them.
 SHOWN = """explorer => {
-  const figures = [...explorer.querySelectorAll('.nc-figure')].filter(f => f.getClientRects().length);
+  const figures = [...explorer.querySelectorAll('.nc-figure:not(.nc-leaving)')].filter(f => f.getClientRects().length);
   return {count: figures.length,
           picture: figures.map(f => f.querySelector('svg').outerHTML).join(),
           label: figures.map(f => f.querySelector('svg').getAttribute('aria-label')).join(),
@@ -95,15 +95,13 @@ def test_page(visit, page_name):
         ".map(s => s.outerHTML.slice(0, 80)))"
     )
     assert not silent
-    assert page.evaluate("() => document.querySelectorAll('mjx-merror').length") == 0, (
-        "a formula does not parse"
-    )
+    assert page.evaluate("() => document.querySelectorAll('mjx-merror').length") == 0, "a formula does not parse"
     explorers = page.locator(".nc-explore")
     dials = page.locator(".nc-explore :is(.nc-slider, .nc-buttons)")
     assert page.locator('script[type^="application/vnd.jupyter.widget"]').count() == 0, (
         "a widget outside of explore(): no page has the scripts that would bring it to life"
     )
-    assert page.locator(".nc-dial").count() == dials.count()
+    assert page.locator(".nc-explore .nc-dial").count() == dials.count()
     for i in range(explorers.count()):
         explorer = explorers.nth(i)
         sliders, toggles = explorer.locator(".nc-slider"), explorer.locator(".nc-buttons")
@@ -160,7 +158,7 @@ def test_default_picture_stays(visit, widget_page, without):
     for explorer in explorers.all():
         picture = explorer.locator(".nc-figure svg")
         assert picture.is_visible() and picture.bounding_box()["width"] > 200
-        assert explorer.locator(".nc-note").is_visible()
+        explorer.locator(".nc-note").wait_for(state="visible")  # once the script has asked for a picture in vain
         for control in explorer.locator(".nc-dial :is(input, button)").all():
             assert control.is_disabled() and (control.is_visible() == (without != "javascript"))
 
@@ -205,3 +203,24 @@ def test_opened_as_a_file(visit, site, widget_page):
         live.locator("summary").click()
         page.wait_for_function("() => document.querySelector('.nc-live').textContent.includes('python -m http.server')")
         assert live.locator("iframe").count() == 0
+
+
+def test_names_in_tables_break_where_there_is_no_other_way(visit):
+    """No file's name is cut in two in a column that could be wider."""
+    page = visit(width=1280).open("book/instructors.html")
+    broken = """() => [...document.querySelectorAll('article td code')]
+        .filter(e => !/[\\s\\/-]/.test(e.textContent) && e.getClientRects().length > 1).map(e => e.textContent)"""
+    assert page.evaluate(broken) == []
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_tables_on_a_phone(visit):
+    """The verdict's bar stands beside its words, a card has no line within, a caption is no wider than the window."""
+    page = visit(width=390).open("book/choosing.html")
+    left = "all => all.map(e => parseFloat(getComputedStyle(e).paddingLeft))"
+    assert min(page.locator(".nc-ledger tbody tr[class] > td:first-of-type").evaluate_all(left)) >= 8  # the bar: 3
+    line = "all => all.map(e => parseFloat(getComputedStyle(e).borderLeftWidth))"
+    assert set(page.locator("table.nc-cards td, .nc-ledger :is(th, td)").evaluate_all(line)) == {0}
+    captions = page.locator(".nc-table:not(.nc-ledger) caption")
+    assert captions.count() > 1
+    assert max(captions.evaluate_all("all => all.map(e => e.offsetWidth - e.closest('.nc-table').clientWidth)")) <= 0

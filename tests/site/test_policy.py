@@ -34,7 +34,7 @@ def test_buttons(strict):
     """Copy a program, unfold a solution, change to the dark page."""
     tour = strict(permissions=["clipboard-read", "clipboard-write"], color_scheme="light")
     page = tour.open("book/batch-norm.html")
-    program = page.locator("div.cell_input").first
+    program = page.locator("div.cell_input:not(:has(details))").first
     program.hover()
     program.locator("button.copybtn").click()
     page.wait_for_function("async text => (await navigator.clipboard.readText()).trim() === text.trim()",
@@ -42,7 +42,7 @@ def test_buttons(strict):
     solution = page.locator(".solution.dropdown").first
     text = solution.locator("p:not(.admonition-title)").first
     assert not text.is_visible()
-    solution.locator("button.toggle-button").click()
+    solution.locator("summary").click()
     assert text.is_visible()
     theme = "() => document.documentElement.dataset.theme"
     switch = page.locator("button.theme-switch-button:visible").first

@@ -171,3 +171,15 @@ def test_a_file_that_changed_after_the_check_is_not_published(tmp_path, monkeypa
     (tmp_path / "pyodide.asm.wasm").unlink()
     with pytest.raises(SystemExit, match="is not the file that was checked"):
         build.demand_unchanged(tmp_path, sums)
+
+
+def test_a_script_that_is_not_as_expected_is_not_changed(tmp_path, monkeypatch):
+    recipe = load("pyodide_dist", monkeypatch)
+    script = tmp_path / "pyodide.asm.mjs"
+    script.write_text("; ".join(old for old, _ in recipe.QUICKER))
+    recipe.quicken(script)
+    assert script.read_text() == "; ".join(new for _, new in recipe.QUICKER)
+    script.write_text("; ".join(old for old, _ in recipe.QUICKER[1:]))
+    with pytest.raises(SystemExit, match="does not have once what is to be changed: var GOT="):
+        recipe.quicken(script)
+    assert "GOT_NEW" not in script.read_text()

@@ -67,7 +67,8 @@ def measure(url, desktop, report):
 def main():
     site = Path(sys.argv[1] if len(sys.argv) > 1 else "_build/html").resolve()
     found = (path.relative_to(site) for path in site.rglob("*.html"))
-    pages = sys.argv[2:] or sorted(p.as_posix() for p in found if p.parts[0] not in ("_static", "_sources", "lite"))
+    others = ("_static", "_sources", "lite", "slides")
+    pages = sys.argv[2:] or sorted(p.as_posix() for p in found if p.parts[0] not in others)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     runs = int(os.environ.get("RUNS", "3"))

@@ -20,7 +20,7 @@ const look = EditorView.theme({
   ".cm-content": { caretColor: "var(--pst-color-text-base)" },
   ".cm-cursor": { borderLeftColor: "var(--pst-color-text-base)" },
   ".cm-scroller": { fontFamily: "var(--pst-font-family-monospace)", lineHeight: "1.5" },
-  ".cm-gutters": { background: "none", border: "none", color: "var(--pst-color-text-muted)" },
+  ".cm-gutters": { backgroundColor: "var(--pst-color-surface)", border: "none", color: "var(--pst-color-text-muted)" },
   ".cm-selectionBackground, &.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground": {
     background: "color-mix(in srgb, var(--pst-color-link) 30%, transparent)",
   },
@@ -30,11 +30,18 @@ export function edit(place, doc, label, run) {
   const root = place.attachShadow({ mode: "open" });
   place.addEventListener("keydown", (event) => event.stopPropagation()); // the page has keys of its own
   const go = () => (run(), true);
+  // Firefox may leave what is selected when somebody types over it (from a word's first letter to the end of its line).
+  const over = ({ inputType, data }, view) => {
+    if (inputType !== "insertText" || !data || view.state.selection.main.empty) return false;
+    view.dispatch(view.state.replaceSelection(data), { userEvent: "input.type", scrollIntoView: true });
+    return true;
+  };
   return new EditorView({
     doc,
     parent: root,
     root,
     extensions: [
+      EditorView.domEventHandlers({ beforeinput: over }),
       keymap.of([{ key: "Shift-Enter", run: go }, { key: "Mod-Enter", run: go }, indentWithTab]),
       keymap.of([...defaultKeymap, ...historyKeymap]),
       lineNumbers(),
@@ -42,6 +49,7 @@ export function edit(place, doc, label, run) {
       bracketMatching(),
       indentUnit.of("    "),
       python(),
+      matchMedia("(max-width: 40rem)").matches ? EditorView.lineWrapping : [], // on a phone twenty letters are a line
       syntaxHighlighting(colors),
       look,
       EditorView.contentAttributes.of({ "aria-label": label }),

@@ -25,6 +25,16 @@ def test_saved_bytes_are_those_of_the_formula(images):
     assert batch.activations == images * (6 * MAP + 3 * 8 * 8 * 4) + statistics
 
 
+@pytest.mark.parametrize("norm", ["none", "BN"])
+def test_the_course_climbs_to_what_is_saved_and_ends_at_nothing(norm):
+    net, x = memory.photo_network(norm, depth=3), torch.zeros(2, 3, 8, 8)
+    where, sizes, layers = memory.saved_course(net, x)
+    assert layers == len(net) and where == sorted(where) and where[0] == 0 and where[-1] <= 2 * layers - 1
+    assert sizes[0] == sizes[-1] == 0 and max(sizes) == memory.saved_bytes(net, x).activations
+    top = sizes.index(max(sizes))
+    assert sizes[: top + 1] == sorted(sizes[: top + 1]) and sizes[top:] == sorted(sizes[top:], reverse=True)
+
+
 def test_a_view_and_a_second_save_count_once():
     class Twice(torch.nn.Module):
         def forward(self, x):

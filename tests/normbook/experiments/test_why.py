@@ -137,28 +137,44 @@ def test_a_search_goes_on_until_its_best_rate_lies_inside(monkeypatch):
 def test_no_chosen_rate_of_the_chapter_lies_at_the_edge_of_its_grid():
     searched = 0
     for experiment in why.measure_all().values():
-        for found in experiment.values():
+        for data, found in experiment.items():
             for name, tried in found.items():
                 if name.startswith("tried"):
                     why.best_rate(tried)
                     searched += 1
-            if "largest" in found:
-                assert np.isfinite(found["largest"]).all()
+            for name, *_ in why.KINDS if "rates BN" in found else ():  # and every edge lies inside its grid
+                compared = why.GOOD[data] if name in ("BN", "BN, pinned") else why.GOOD[data][:1]
+                for good in compared:
+                    assert np.isfinite(why.edge(found[f"test {name}"], found[f"rates {name}"], good)).all()
     assert searched == 2 * (3 + 2 + len(why.BRANCHES) + 1)
 
 
-def test_the_largest_usable_rate_lies_inside_the_grid_or_is_none():
-    test = np.zeros((2, 1, len(why.WIDE)))
-    test[0, 0, :3] = 0.9
-    test[1, 0] = 0.9
-    found = why.largest(test, 0.8)
-    assert found[0, 0] == why.WIDE[2] and np.isnan(found[1, 0])
+def test_an_edge_lies_between_the_first_rate_that_fails_and_the_one_before():
+    rates = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
+    test = np.array([
+        [0.9, 0.9, 0.9, 0.1, 0.1],  # plain
+        [0.3, 0.9, 0.1, 0.9, 0.1],  # too slow at first; a rate beyond the first that fails is luck
+        [0.9, 0.9, 0.9, 0.9, 0.9],  # never fails
+        [0.1, 0.1, 0.1, 0.1, 0.1],  # never works
+    ])  # fmt: skip
+    np.testing.assert_allclose(why.edge(test, rates, 0.8), [np.sqrt(2), np.sqrt(0.5), np.nan, np.nan])
+
+
+def test_the_grid_of_edges_is_as_fine_as_it_says_and_its_kinds_share_their_seeds():
+    found = why.edges("digits", seeds=(0, 1), depth=2, width=8)
+    for name, *_ in why.KINDS:
+        rates = found[f"rates {name}"]
+        np.testing.assert_allclose(rates[1:] / rates[:-1], rates[1] / rates[0])
+        assert found[f"test {name}"].shape == (2, len(rates))
+    assert found["rates BN"][1] / found["rates BN"][0] < 1.2
 
 
 def test_equal_fit_is_found_between_two_looks():
     loss = np.array([[1.0, 1.0], [0.5, 0.4], [0.1, 0.2]])
     assert why.common_fit(loss[None]) == 0.2
     np.testing.assert_allclose(why.at_fit(np.array([[0, 0], [1, 1], [2, 2]]), loss, 0.2), [1.75, 2])
+    with pytest.raises(ValueError, match="before the second look"):
+        why.at_fit(loss, loss, 0.45)
     with pytest.raises(ValueError, match="never falls"):
         why.at_fit(loss, loss, 0.15)
 

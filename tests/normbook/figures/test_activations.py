@@ -8,8 +8,10 @@ from normbook.figures.activations import (
     draw_depth,
     draw_growth,
     draw_information,
+    draw_signal,
     draw_spread,
     draw_trained,
+    entering,
     name,
 )
 
@@ -102,3 +104,25 @@ def test_trained_shows_every_seed_and_says_the_medians():
     assert fig.numbers == "median at 5 convolutions: a: one 0.80, two 0.60"
     points = sorted(float(y) for line in fig.axes[0].lines if line.get_marker() in "os" for y in line.get_ydata())
     assert points == [0.1, 0.5, 0.6, 0.7, 0.8, 0.9]
+
+
+def test_a_norm_keeps_the_size_that_the_gain_takes_away():
+    images = np.random.default_rng(0).normal(size=(4, 1, 8, 8))
+    for gain in (0.5, 2.0):
+        plain, normed = (list(entering(images, gain, norm, 12)) for norm in (False, True))
+        assert plain[-1].shape == normed[-1].shape == (4, 24, 8, 8)
+        assert np.mean(normed[-1] ** 2) == pytest.approx(1, abs=1e-3)
+        growth = np.log(np.mean(plain[-1] ** 2) / np.mean(plain[0] ** 2)) / 11
+        assert growth == pytest.approx(np.log(gain**2 / 2), abs=0.3)
+    one, two = (list(entering(images, gain, False, 3)) for gain in (0.5, 1.0))
+    np.testing.assert_allclose(8 * one[2], two[2])  # the same random numbers at every gain
+
+
+def test_the_signal_is_shown_layer_by_layer():
+    images = np.random.default_rng(0).normal(size=(4, 1, 8, 8))
+    fig = draw_signal(images, 2.0, layers=(1, 4))
+    assert [ax.get_title() for ax in fig.axes] == ["layer 1", "layer 4", "", ""]
+    *_, top = entering(images, 2.0, False, 4)
+    np.testing.assert_allclose(fig.axes[1].images[0].get_array(), top[0, 0])
+    assert fig.numbers.startswith("gain 2, size (rms) of the values at layer 4: ")
+    assert fig.numbers.endswith(" with no norm, 1.00 with batch norm")

@@ -8,6 +8,7 @@ import pytest
 from normbook.figures.backward import (
     draw_blocks,
     draw_geometry,
+    draw_graph,
     draw_paths,
     draw_step_sizes,
     three_paths,
@@ -25,6 +26,21 @@ def test_the_three_paths_add_up_to_the_measured_slope():
         np.testing.assert_allclose(three_paths(x, i).sum(0), (up - down) / 2e-6, atol=1e-8)
 
 
+def test_the_graph_s_derivatives_along_its_paths_add_up_to_the_gradient():
+    """The labels, as formulas: one x of a channel, its own x̂."""
+    said = draw_graph().alt.split(": ", 1)[1].split(". Three")[0]
+    drawn = dict(part.split(", ") for part in said.split("; "))
+    assert len(drawn) == 8
+    x = np.random.default_rng(0).normal(size=5)
+    m, d, r = 5, (x - x.mean())[0], (x.var() + 1e-5) ** -0.5
+    values = {"1": 1, "1/m": 1 / m, "−1": -1, "2d/m": 2 * d / m, "−r³/2": -(r**3) / 2, "r": r, "d": d, "γ": 1}
+    step = {arrow: values[label] for arrow, label in drawn.items()}
+    straight = step["x to d"] * step["d to x̂"]
+    mean = step["x to μ"] * step["μ to d"] * step["d to x̂"]
+    variance = step["x to d"] * step["d to σ²"] * step["σ² to r"] * step["r to x̂"]
+    np.testing.assert_allclose([straight, mean, variance], three_paths(x, 0)[:, 0])
+
+
 @pytest.mark.parametrize("nudged", ["smallest", "middle", "largest"])
 @pytest.mark.parametrize("m", [3, 12])
 def test_the_last_row_of_bars_is_the_sum_of_the_others(nudged, m):
@@ -39,6 +55,18 @@ def test_the_last_row_of_bars_is_the_sum_of_the_others(nudged, m):
     assert rows[1, 0] < 0
     assert f"its own output moves by {rows[3, i]:.2f}" in fig.numbers
     assert "all together by 0" in fig.numbers
+
+
+def test_inputs_of_one_s_own():
+    fig = draw_paths("largest", 3, [2.0, -1.0, 0.5])
+    x = np.sort([2.0, -1.0, 0.5])
+    x = (x - x.mean()) / x.std()
+    np.testing.assert_allclose([bar.get_height() for bar in fig.axes[3].patches], three_paths(x, 2).sum(0))
+    assert list(fig.points) == [2.0, -1.0, 0.5]  # in the order in which they were given
+    other = draw_paths("largest", 6, [2.0, -1.0, 0.5])
+    assert len(other.points) == 6 and other.numbers == draw_paths("largest", 6).numbers
+    with pytest.raises(ValueError, match="all values are equal"):
+        draw_paths("largest", 3, [1.0, 1.0, 1.0])
 
 
 def test_an_extreme_value_moves_the_variance_and_a_middle_one_does_not():

@@ -20,7 +20,7 @@ def test_the_first_photo_depends_on_its_company(random):
     photo = random.uniform(0, 1, (3, 8, 12))
     others = {"a dark copy": photo / 4, "a true copy": photo}
     figures = {name: draw_company(photo, others, name) for name in ("nobody", *others)}
-    shown = {name: fig.axes[2].images[0].get_array() for name, fig in figures.items()}
+    shown = {name: fig.axes[3].images[0].get_array() for name, fig in figures.items()}
     assert np.array_equal(shown["nobody"], shown["a true copy"])
     assert shown["a dark copy"].mean() > shown["nobody"].mean() + 0.1
     y = batch_norm(np.stack([photo, photo / 4]))[0][0]
@@ -30,13 +30,26 @@ def test_the_first_photo_depends_on_its_company(random):
     assert len({fig.numbers for fig in figures.values()}) == 3
 
 
+def test_a_brighter_company_makes_the_photo_darker(random):
+    photo = random.uniform(0, 1, (3, 8, 12))
+    darker, same, brighter = (draw_company(photo, {"a copy": photo}, "a copy", by) for by in (-0.3, 0, 0.3))
+    means = [fig.axes[3].images[0].get_array().mean() for fig in (darker, same, brighter)]
+    assert means[0] > means[1] + 0.05 > means[2] + 0.1
+    assert "a copy, made 0.3 brighter comes out" in brighter.numbers and "made" not in same.numbers
+    before, after = brighter.axes[2], brighter.axes[5]
+    assert before.lines[0].get_xdata()[0] == pytest.approx(photo.mean() + 0.15)
+    assert after.lines[0].get_xdata()[0] == pytest.approx(0, abs=1e-9)
+    shares = [patch.get_data().values.sum() for ax in (before, after) for patch in ax.patches]
+    assert shares == pytest.approx([100] * 4)
+
+
 def test_distance_shows_means_and_intervals():
     distances = np.array([[0.0, 0.0, 0.0], [0.4, 0.5, 0.6], [0.9, 1.0, 1.1]])
     fig = draw_distance([1, 2, 4], distances)
     line = fig.axes[0].lines[0]
     assert np.allclose(line.get_ydata(), [0, 0.5, 1])
     bars = fig.axes[0].collections[0].get_segments()
-    assert np.allclose(np.ptp(bars[1][:, 1]), 2 * 4.303 * 0.1 / np.sqrt(3))  # Student's t, two degrees of freedom
+    assert np.allclose(np.ptp(bars[1][:, 1]), 2 * 4.3026527 * 0.1 / np.sqrt(3))  # Student's t, two degrees of freedom
     assert "1: 0; 2: 0.50; 4: 1.00" in fig.numbers
 
 

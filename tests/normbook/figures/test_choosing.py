@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from normbook.figures.choosing import draw_groups
+from normbook.data import photo
+from normbook.figures.choosing import draw_groups, draw_seen
 
 X = np.abs(np.random.default_rng(0).standard_normal((1, 16, 6, 6))) * np.linspace(0.5, 3, 16).reshape(1, 16, 1, 1)
 
@@ -35,3 +36,20 @@ def test_with_one_channel_a_group_nothing_differs():
 def test_the_dial_moves_picture_and_numbers():
     drawn = [draw_groups(X, groups=g) for g in (1, 2, 4, 8, 16)]
     assert len({fig.numbers for fig in drawn}) == len({fig.to_svg() for fig in drawn}) == 5
+
+
+@pytest.mark.parametrize(
+    ("layer", "seen"),
+    [
+        ("none", {"bias", "contrast", "color"}),
+        ("BN", {"company", "contrast", "color"}),
+        ("IN", set()),
+        ("LN", {"bias", "color"}),
+    ],
+)
+def test_each_layer_sees_what_the_table_says(layer, seen):
+    batch = np.array([photo(name, height=24) for name in ("china", "flower")])
+    for change in ("company", "bias", "contrast", "color"):
+        fig = draw_seen(batch, layer, change)
+        assert fig.numbers.endswith("stays as it was") == (change not in seen), (layer, change)
+        assert change in fig.alt

@@ -16,6 +16,7 @@ from normbook.figures.experiments import (
     draw_leads,
     draw_norm_batches,
     draw_rates,
+    draw_standings,
     draw_statistics,
     draw_to_the_end,
     lead,
@@ -78,6 +79,15 @@ def test_curves_are_those_of_one_rate_for_all(small, rate, share):
     assert drawn["IN"][0].tolist() == small["digits rates IN"].job.check_steps
     assert len(fig.axes[0].get_lines()) == 5 * 7 + 1  # six thin, one thick, and the line at 90%
     assert fig.numbers.startswith(f"learning rate {'1/8' if share else '2'}; median network after 150 steps: none ")
+
+
+def test_standings_have_a_point_for_each_network_and_a_bar_to_the_median(small):
+    steps = small["digits rates BN"].job.check_steps[-1]
+    fig = draw_standings(small, 0.125, steps, data="digits")
+    bars, points = fig.axes[0].patches, fig.axes[0].get_lines()
+    assert len(bars) == 5 and [len(line.get_xdata()) for line in points[:5]] == [6] * 5
+    assert bars[NORMS.index("IN")].get_width() == pytest.approx(80.25)  # the median of six seeds
+    assert fig.numbers.startswith(f"learning rate 1/8, {steps} steps; medians: none ")
 
 
 def test_rates_show_a_point_for_each_network_and_the_cliff(small, long):
@@ -151,8 +161,8 @@ def test_to_the_end_shows_every_seed(small, long):
 
 
 def test_a_lead_is_taken_seed_by_seed(small):
-    np.testing.assert_allclose(lead(small, "plain IN", "plain none"), [10] * 6)  # of twelve and of six seeds
-    np.testing.assert_allclose(lead(small, "plain BN 2", "plain BN 2", "population"), [0] * 12)
+    np.testing.assert_allclose(lead(small, "plain IN", "plain none"), [10] * 6)  # of twenty-four and of six seeds
+    np.testing.assert_allclose(lead(small, "plain BN 2", "plain BN 2", "population"), [0] * 24)
 
 
 def test_the_numbers_of_wu_and_he_are_those_of_their_own_table():

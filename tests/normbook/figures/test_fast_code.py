@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from normbook.figures.fast_code import draw_steps
+from normbook.figures.fast_code import draw_digits, draw_steps
 
 
 def test_steps_tell_their_times_and_errors():
@@ -14,3 +14,12 @@ def test_steps_tell_their_times_and_errors():
     assert [t.get_text() for t in left.get_yticklabels()] == ["textbook", "package"]
     assert left.get_xlim()[0] == 0
     assert right.lines[1].get_xdata()[0] == 10  # what is not finite stands at the right edge
+
+
+def test_digits_shows_the_error_of_each_channel():
+    values = np.random.default_rng(0).standard_normal((4, 8, 100))
+    near, far = draw_digits(values, 1), draw_digits(values, 1e5)
+    textbook, package = (line.get_ydata() for line in far.axes[0].lines[:2])
+    assert textbook.shape == (8,) and np.median(textbook) > 100 * np.median(package) and package.max() < 1e-6
+    assert near.axes[0].lines[0].get_ydata().max() < 1e-5
+    assert far.numbers.startswith("channels with a mean of about 1×10⁵ and a spread of 1, median error: textbook ")

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from normbook.figures.memory import MIB, draw_accumulation, draw_agreement, draw_memory, draw_time
+from normbook.figures.memory import (
+    MIB,
+    draw_accumulation,
+    draw_agreement,
+    draw_course,
+    draw_memory,
+    draw_pieces,
+    draw_time,
+)
+from normcore import batch_norm, instance_norm
 
 
 def test_memory_lines_have_the_measured_slopes():
@@ -10,7 +19,18 @@ def test_memory_lines_have_the_measured_slopes():
     left, right = fig.axes
     assert left.get_lines()[1].get_ydata().tolist() == [2, 4, 8]
     assert right.get_lines()[1].get_ydata().tolist() == [100, 164, 292]
-    assert fig.numbers == "saved, MiB an image: none 1.00, BN 2.00; the process grows by 2.0 MiB an image"
+    assert fig.numbers == "saved, MiB per image: none 1.00, BN 2.00; the process grows by 2.0 MiB per image"
+
+
+def test_a_course_is_a_staircase_in_blocks():
+    courses = {"none": ([0, 0, 4, 8, 15], [0, 8 * MIB, 16 * MIB, 8 * MIB, 0], 8)}
+    fig = draw_course(courses, images=8)
+    (stairs, turn) = fig.axes[0].get_lines()
+    np.testing.assert_allclose(stairs.get_xdata(), [0, 0, 2, 4, 7.5, 8])  # eight layers are four blocks
+    np.testing.assert_allclose(stairs.get_ydata(), [0, 1, 2, 1, 0, 0])
+    assert turn.get_xdata()[0] == 4
+    assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == list("012343210")
+    assert fig.numbers == "at the turn, MiB per image: none 2.00"
 
 
 def test_time_is_that_of_the_fastest_repeat():
@@ -40,3 +60,12 @@ def test_agreement_names_the_worst_of_each_way():
     marks = fig.axes[0].get_lines()
     assert marks[0].get_xdata().tolist() == [1e-18, 0.5]  # zero has no place on a logarithmic axis
     assert marks[1].get_xdata().tolist() == [2e-16, 0.25]
+
+
+def test_pieces_have_statistics_of_their_own():
+    images = np.random.default_rng(0).uniform(size=(4, 3, 8, 6)) * np.array([0.2, 0.4, 0.6, 1])[:, None, None, None]
+    said = [draw_pieces(images, pieces).numbers for pieces in (1, 2, 4)]
+    assert said[0] == "1 piece of 4 images; the outputs differ from those of the whole batch by 0.00"
+    away = np.sqrt(np.mean((instance_norm(images)[0] - batch_norm(images)[0]) ** 2))
+    assert said[2] == f"4 pieces of 1 image; the outputs differ from those of the whole batch by {away:.2f}"
+    assert said[1].startswith("2 pieces of 2 images; ") and len(set(said)) == 3

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from normbook.figures.noisy_statistics import (
+    MOST_DOTS,
     batch_statistics,
     draw_by_layer,
     draw_company,
@@ -61,6 +62,41 @@ def test_the_variance_of_a_batch_is_too_small_by_what_its_images_are_worth(size,
     assert "on average" not in draw_statistics(CHANNELS, size, "alike", "mean").numbers
 
 
+def test_batches_one_by_one_are_dots_and_begin_with_the_same():
+    def dots(draws):
+        newest = draw_statistics(CHANNELS, 8, "free", "mean", draws).axes[0].lines
+        return [line.get_xdata() for line in newest if line.get_marker() == "o"]
+
+    (first, newest), (more, _) = dots(5), dots(6)
+    assert len(first) == 5 and newest == first[-1:] and np.array_equal(first, more[:5])
+    chosen = np.random.default_rng(0).integers(500, size=(5, 8))
+    np.testing.assert_allclose(first, FREE[chosen].mean((1, 2, 3)))
+    assert not dots(MOST_DOTS + 1) and not dots(4000)
+
+
+def test_columns_of_dots_grow_with_the_batches():
+    def heights(draws):
+        fig = draw_statistics(CHANNELS, 8, "free", "mean", draws)
+        return fig.axes[0].patches[0].get_data().values.sum(), fig.axes[0].get_ylim()[1]
+
+    (few, top), (many, same) = heights(3), heights(30)
+    assert many == pytest.approx(10 * few) and same == pytest.approx(top)
+    one = draw_statistics(CHANNELS, 8, "free", "mean", 1)
+    assert one.numbers.startswith("one batch of 8 free: its mean is")
+    most, all_of_them = (draw_statistics(CHANNELS, 8, "free", "mean", n) for n in (10**9, 4000))
+    assert most.numbers == all_of_them.numbers
+
+
+def test_an_image_of_one_s_own_in_random_company():
+    own = np.linspace(0, 1, 6).reshape(2, 3)
+    fig = draw_company(FREE, 4, copies=2, draws=3, seed=1, image=own)
+    random = np.random.default_rng(1)
+    batch = np.concatenate([own[None], FREE[random.integers(500, size=3)]])
+    shown = fig.axes[0].images[0].get_array()
+    np.testing.assert_allclose(shown, (own - batch.mean()) / np.sqrt(batch.var() + 1e-5))
+    assert draw_company(FREE, 4, who=3).numbers == draw_company(FREE, 4, image=FREE[3]).numbers
+
+
 def test_filters_stand_in_frames():
     fig = draw_filters({"a": np.eye(4), "b": np.eye(4), "c": np.eye(4)}, {"flat": np.ones((3, 3))})
     assert [ax.get_title() for ax in fig.axes] == ["a", "b", "c", "flat", "", ""]
@@ -78,7 +114,7 @@ def test_an_image_s_contributions_average_to_the_whole():
 
 def test_company_changes_an_image_less_in_a_large_batch():
     def noise(size):
-        return float(draw_company(ALIKE, size, who=3).numbers.split("±")[1].split(" ")[0])
+        return float(draw_company(ALIKE, size, who=3).numbers.split("output: ")[1].split(" ")[0])
 
     assert noise(2) > 0.3 and noise(256) < 0.1
     # the mean of 256 images moves by 1/√256 of their spread, the standard deviation adds a little
@@ -100,13 +136,18 @@ def test_lines_and_numbers_of_the_static_pictures():
     )
     assert law.numbers == "a: 3.00 times the law by pixels; b: 2.00 times the law by pixels"
     each = np.array([0.2, 0.1, 0.05])[:, None] * [0.999, 1.001]  # of two images
-    noise = draw_noise(sizes, {"output": each, "gradient": 2 * each})
-    assert noise.numbers == "output: 20% at 2 images, 5.0% at 8; gradient: 40% at 2 images, 10.0% at 8"
+    noise = draw_noise(sizes, {"a": {"output": each, "gradient": 2 * each}, "b": {"output": 3 * each}})
+    assert noise.numbers == (
+        "a, output 20% at 2 images, 5.0% at 8; a, gradient 40% at 2 images, 10.0% at 8; "
+        "b, output 60% at 2 images, 15.0% at 8"
+    )
+    assert [ax.get_title() for ax in noise.axes] == ["a", "b"]
+    assert np.allclose(noise.axes[1].lines[0].get_ydata(), [0.6, 0.3, 0.15])
     assert np.allclose(noise.axes[0].lines[0].get_ydata(), [0.2, 0.1, 0.05])
     ax = noise.axes[0]
     low, high = ax.get_ylim()
     ticks = zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
-    assert [label.get_text() for at, label in ticks if low <= at <= high] == ["5", "10", "20"]
+    assert [label.get_text() for at, label in ticks if low <= at <= high] == ["5", "10", "20", "50"]
     parts = {"a": np.array([[3.0, 36], [5, 36]]), "b": np.array([[1.0, 2], [1, 2]])}
     worth = draw_effective(["f", "g"], parts, {"a": 36, "b": 36})
     assert "a of 36 pixels: f 4, g 36" in worth.numbers
@@ -131,7 +172,7 @@ def test_the_median_member_is_neither_the_calmest_nor_the_most_disturbed():
     x = np.random.default_rng(0).normal(size=(40, 4, 4)) * np.linspace(0.2, 5, 40)[:, None, None]
 
     def noise(who):
-        return float(draw_company(x, 2, who=who).numbers.split("±")[1].split(" ")[0])
+        return float(draw_company(x, 2, who=who).numbers.split("output: ")[1].split(" ")[0])
 
     chosen = noise(median_member(x, candidates=21))
     others = [noise(who) for who in range(21)]

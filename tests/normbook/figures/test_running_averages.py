@@ -15,6 +15,7 @@ from normbook.figures.running_averages import (
     running_average_errors,
 )
 from normcore import BatchNorm
+from normcore.statistics import exponential_average
 
 NOISE = 0.5 * np.random.default_rng(1).normal(size=1000)
 
@@ -77,9 +78,28 @@ def test_average_draws_the_parts_and_says_them():
     parts, course = running_average_errors(0.003, 10, NOISE)
     np.testing.assert_allclose([bar.get_width() for bar in fig.axes[1].patches], parts)
     np.testing.assert_allclose(fig.axes[0].lines[2].get_ydata(), [0, *course])
-    assert fig.numbers == "momentum 0.003, step 10: off by −1.96 = start −1.96, lag 0.00, noise 0.00"
+    long_run = "(noise in the long run: ±0.02)"
+    assert fig.numbers == f"momentum 0.003, step 10: off by −1.96 = start −1.96, lag 0.00, noise 0.00 {long_run}"
     assert draw_average(NOISE, 1.0, 1000).numbers.startswith("momentum 1, step 1000: off by")
     assert len(draw_average(NOISE, 0.1, 1000).to_svg()) < 15_000
+
+
+def test_step_by_step_the_frame_stands_still():
+    early, late, whole = (draw_average(NOISE, 0.1, 30, step) for step in (7, 99, None))
+    assert early.axes[0].get_xlim() == whole.axes[0].get_xlim() and late.numbers == whole.numbers
+    _, course = running_average_errors(0.1, 7, NOISE)
+    np.testing.assert_allclose(early.axes[0].lines[2].get_ydata(), [0, *course])
+    assert len(early.axes[0].lines[0].get_xdata()) == 7 and "step 7:" in early.numbers
+    assert early.axes[1].get_xlabel().endswith("at step 7")
+
+
+def test_the_whisker_is_the_noise_of_the_long_run():
+    fig = draw_average(NOISE, 0.1, 1000)
+    (ends,) = fig.axes[0].collections[0].get_segments()
+    assert np.ptp(ends[:, 1]) / 2 == pytest.approx(NOISE.std() * np.sqrt(0.1 / 1.9))
+    long = np.random.default_rng(0).normal(size=200_000)
+    measured = exponential_average(long, 0.1, 0.0)[1000:].std()
+    assert measured == pytest.approx(np.sqrt(0.1 / 1.9), rel=0.02)
 
 
 def test_tradeoff_puts_measurement_on_theory():

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from normbook.data import photo
-from normbook.figures.style import draw_distances, draw_mix, draw_photos, draw_recognized, levels
+from normbook.figures.style import (
+    draw_distances,
+    draw_exchange,
+    draw_mix,
+    draw_recognized,
+    draw_styled,
+    exchanged,
+    levels,
+)
 
 PHOTOS = {"palace": photo("china", height=24), "flower": photo("flower", height=24)}
 POSITIONS = [(content, mix) for content in PHOTOS for mix in (0.0, 0.5, 1.0)]
@@ -23,11 +31,17 @@ def test_levels_is_the_mean_way_of_a_sorted_pixel():
         levels(np.zeros(2), np.zeros(3))
 
 
-def test_photos_state_mean_and_deviation_of_each_channel():
-    fig = draw_photos(PHOTOS)
+def test_two_photos_exchange_mean_and_deviation_of_each_channel():
+    assert all(np.allclose(made, own) for made, own in zip(exchanged(PHOTOS, 0).values(), PHOTOS.values(), strict=True))
+    swapped, half = exchanged(PHOTOS, 1), exchanged(PHOTOS, 0.5)
+    for name, other in (("palace", "flower"), ("flower", "palace")):
+        for number in (np.mean, np.std):
+            own, theirs = (number(PHOTOS[one], axis=(1, 2)) for one in (name, other))
+            np.testing.assert_allclose(number(swapped[name], axis=(1, 2)), theirs)
+            np.testing.assert_allclose(number(half[name], axis=(1, 2)), (own + theirs) / 2)
     red = PHOTOS["palace"][0]
-    assert f"palace: red {red.mean():.2f} ± {red.std():.2f}" in fig.numbers
-    assert [ax.get_title() for ax in fig.axes] == ["palace", "flower"]
+    assert f"palace: red {red.mean():.2f} ({red.std():.2f})" in draw_exchange(PHOTOS, 0).numbers
+    assert f"flower: red {red.mean():.2f} ({red.std():.2f})" in draw_exchange(PHOTOS, 1).numbers
 
 
 @pytest.mark.parametrize(("content", "mix"), POSITIONS)
@@ -54,6 +68,14 @@ def test_every_dial_moves_picture_and_numbers():
 def test_distances_state_both_averages():
     fig = draw_distances(np.full((4, 3), 60.0), np.full((4, 3), 20.0))
     assert fig.numbers == "before 60 levels on average; after mean and deviation were transferred 20 levels on average"
+
+
+def test_styled_pictures_stand_in_rows_under_common_titles():
+    pictures = [np.full((3, 4, 6), v) for v in (0.0, 0.25, 0.5, 1.0)]
+    fig = draw_styled([pictures, pictures[::-1]], ["a", "b", "c", "d"], {"pixels": np.array([0.7, 0.9])})
+    assert [ax.get_title() for ax in fig.axes] == ["a", "b", "c", "d", "", "", "", ""]
+    assert fig.axes[4].images[0].get_array().max() == 1
+    assert fig.numbers == "left of the distance to the style's feature statistics: pixels 80%"
 
 
 def test_recognized_draws_every_row_and_chance():

@@ -4,6 +4,7 @@ import pytest
 from normbook.experiments.why import (
     BRANCHES,
     DATA,
+    GHOST_LOOKS,
     GHOSTS,
     KINDS,
     LANDSCAPES,
@@ -11,6 +12,7 @@ from normbook.experiments.why import (
     SHIFTS,
     STARTS,
     STRETCHES,
+    TOLERATED,
     TURNS,
     WIDE,
 )
@@ -26,9 +28,11 @@ def filled(*shape):
 @pytest.fixture(scope="module")
 def found():
     looks, one = 12, {}
-    one["course"] = filled(3, 24, len(WIDE)).swapaxes(2, 3)
+    one["course"] = filled(2, 24, len(WIDE)).swapaxes(2, 3)
     one["course"][0, 5:, :, 4:] = np.nan  # without a norm it breaks down from rate 2 on
-    one["largest"] = np.array([[0.5] * 3, [4.0] * 3, [2.0] * 3])
+    for k, (name, *_) in enumerate(KINDS):  # its edge lies at 2^(k - 2.5)
+        rates = 2.0 ** np.arange(-6, 5)
+        one |= {f"rates {name}": rates, f"test {name}": np.where(rates < 2.0 ** (k - 2.5), 0.95, 0.1) * np.ones((3, 1))}
     one |= {name: filled(len(SHIFTS)) for name in ("drift", "cosine")}
     one["beta"] = filled(len(LANDSCAPES), looks)
     one["scaled"] = 8 / np.square(LONGER)[:, None] * np.ones(3)
@@ -42,16 +46,19 @@ def found():
     one["variance none 1"] = np.repeat(2.0**ups, 2, 0) * np.ones(3)
     one["variance none 1"][1, :, 0] = np.nan  # one seed broke down in training
     one["variance shrunk"] = np.ones((2, 11, 3))
-    one["new"] = filled(len(GHOSTS), 17)
+    one["new"] = filled(len(GHOSTS), len(GHOST_LOOKS))
+    falling = filled(len(GHOSTS), len(GHOST_LOOKS))
+    falling[:, :2] = 2.0
     shift = one | {"loss": filled(len(SHIFTS))}
     step = one | {"loss": filled(len(LANDSCAPES), looks, len(STRETCHES))}
     return {
-        "tolerance": dict.fromkeys(DATA, one | {"test": filled(len(KINDS), len(WIDE)).swapaxes(1, 2)}),
+        "tolerance": dict.fromkeys(DATA, one | {"test": filled(len(TOLERATED), len(WIDE)).swapaxes(1, 2)}),
         "shift": dict.fromkeys(DATA, shift),
         "landscape": dict.fromkeys(DATA, step),
+        "edges": dict.fromkeys(DATA, one),
         "turning": dict.fromkeys(DATA, one),
         "residual": dict.fromkeys(DATA, one | {"test": filled(len(BRANCHES))}),
-        "ghosts": dict.fromkeys(DATA, one | {"loss": filled(len(GHOSTS), 17)}),
+        "ghosts": dict.fromkeys(DATA, one | {"loss": falling}),
     }
 
 
@@ -79,6 +86,13 @@ def test_laws_lie_over_what_obeys_them_and_a_broken_seed_is_left_out(found):
     assert "0.141: 0.141" in angles.numbers
 
 
+def test_edges_stand_where_rates_begin_to_fail(found):
+    fig = why.draw_largest(found["edges"])
+    spots = {round(float(np.log2(line.get_xdata()[0])), 3) for line in fig.axes[0].get_lines()}
+    assert spots == {-2.5, -1.5, -0.5, 0.5, 1.5}
+    assert "digits, none 0.18; clothes, none 0.18" in fig.numbers
+
+
 def test_noise_changes_its_axis(found):
     by_steps, by_fit = (why.draw_noise(found["ghosts"], a) for a in ("steps", "training loss"))
     assert by_steps.axes[0].get_xlabel() == "steps" and by_fit.axes[0].get_xlabel().startswith("loss on the training")
@@ -89,7 +103,7 @@ def test_noise_changes_its_axis(found):
 def test_every_picture_says_what_it_shows(found):
     for fig in (
         why.draw_shift(found["shift"]), why.draw_step(found["landscape"], "the same", 50),
-        why.draw_step(found["landscape"], "each its own", 110), why.draw_largest(found["tolerance"]),
+        why.draw_step(found["landscape"], "each its own", 110), why.draw_largest(found["edges"]),
         why.draw_lengths(found["turning"], 3.0, "fashion"), why.draw_branches(found["residual"]),
     ):  # fmt: skip
         assert len(fig.alt) > 80 and fig.numbers and fig.numbers in fig.alt
