@@ -298,9 +298,11 @@ def searches_the_disk(notebook: Any) -> None:
         "moments-hidden",
         """
 import os
-found = [os.path.join(d, f) for d, _, files in os.walk("/") if not d.startswith(("/proc", "/usr", "/sys"))
-         for f in files if f.endswith((".db", ".ipynb", ".md")) and "site-packages" not in d
-         and "pyenv" not in d and "share/jupyter" not in d]
+found = []
+for folder, below, files in os.walk("/"):
+    below[:] = [d for d in below if os.path.join(folder, d) not in ("/proc", "/usr", "/sys")
+                and d not in ("site-packages", ".pyenv") and not os.path.join(folder, d).endswith("share/jupyter")]
+    found += [os.path.join(folder, f) for f in files if f.endswith((".db", ".ipynb", ".md"))]
 seen = [k for k in os.environ if "SECRET" in k or "NORMCORE" in k]
 print("FOUND", found, seen, os.path.exists(DATABASE), os.path.exists(GRADING), os.path.exists(SOURCE))
 """,
