@@ -199,10 +199,13 @@ mutants: dev .venv-mutants/bin/mutmut  ## do the tests of the package notice sma
 live-speed: site  ## how soon Python in a page answers, its files as published and as bytecode side by side (some minutes)
 	$(BIN)/python benchmarks/live_speed.py
 
+dial-speed: book  ## how long a dial of a page takes to its new picture, in Chromium and in Firefox
+	$(BIN)/python benchmarks/dial_speed.py
+
 gradient-power: env  ## how many planted mistakes the check of gradients finds, and how many right ones it rejects
 	$(BIN)/python benchmarks/gradient_power.py
 
-.PHONY: accuracy speed live-speed mutants gradient-power
+.PHONY: accuracy speed live-speed dial-speed mutants gradient-power
 
 pdf: dev book  ## the whole book as one PDF, dist/normcore-book.pdf; needs Chromium or Chrome
 	$(BIN)/python tools/pdf.py _build/html dist/normcore-book.pdf

@@ -179,6 +179,23 @@ def picture_only(axes: Axes) -> None:
     axes.set_axis_off()
 
 
+def _unwrapped(svg: str) -> str:
+    """The same picture without the groups that say nothing: most of Matplotlib's, once their names are gone.
+
+    >>> _unwrapped('<g><g style="a"><g><path/></g></g><g> </g></g>')
+    '<g style="a"><path/></g> '
+    """
+    speaking: list[bool] = []  # of the groups that are open here
+
+    def tag(found: re.Match[str]) -> str:
+        if found[0] != "</g>":
+            speaking.append(found[0] != "<g>")
+            return found[0] if speaking[-1] else ""
+        return found[0] if speaking.pop() else ""
+
+    return re.sub(r"<g\b[^>]*(?<!/)>|</g>", tag, svg)
+
+
 def _inline(svg: str, alt: str, width: float) -> str:
     """Make a stand-alone SVG of Matplotlib an element of a page."""
     svg = svg[svg.index("<svg") :]
@@ -196,9 +213,7 @@ def _inline(svg: str, alt: str, width: float) -> str:
         :8
     ]  # the same name in two pictures would be one element for the page
     svg = re.sub(r'(url\(#|href="#| id=")(?=[^)"]+)', rf"\g<1>{own}-", svg)
-    svg = re.sub(r"\s+", " ", svg)
-    for _ in range(3):
-        svg = re.sub(r"<(g|defs)> ?</\1> ?", "", svg)  # what is left of hidden parts
+    svg = re.sub(r"\s+", " ", _unwrapped(re.sub(r"<g/>|<defs>\s*</defs>", "", svg)))
     view = re.search(r'viewBox="[^"]*"', svg)
     assert view is not None
     head = (

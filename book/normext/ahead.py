@@ -72,7 +72,8 @@ def execute(app, env, docnames):
         return
     get_cache(env.mystnb_config.execution_cache_path).list_cache_records()  # makes its tables before two want to
     read = {}
-    for name in sorted(together(texts)):  # not beside each other: Python parses one program at a time
+    # the longest first, lest it begins last; reading not beside each other: Python parses one program at a time
+    for name in sorted(together(texts), key=lambda name: -len(texts[name])):
         source = [texts[name]]
         app.emit("source-read", name, source)
         reader = create_nb_reader(paths[name], env.myst_config, env.mystnb_config, source[0])

@@ -166,4 +166,4 @@ def test_the_chapters_do_measure_times():
             times.read(cell)
         found[page.stem] = times.taken
     assert {"seconds", "few", "share", "rounds", "step_seconds"} <= found["memory"]
-    assert {"milliseconds", "block_times", "whole_time", "fastest"} <= found["backward"]
+    assert {"milliseconds", "rounds", "with_blocks_of", "block_times", "whole_time"} <= found["fast-code"]

@@ -152,44 +152,19 @@ def test_formulas_speak(visit, page_name):
     assert page.locator("mjx-container:not(:has(mjx-assistive-mml math))").count() == 0
 
 
-def test_a_dial_answers_within_a_frame(visit, widget_page):
-    """From the key to the new picture, laid out: the median over a dial's whole range stays below 16.7 ms.
-
-    Each position counts by the fastest of seven visits: what another process takes in between is not the page's. Nor is
-    a slow machine's pace: where a plain drawing of 500 elements fills a third of a frame, three of them are the bound.
-    """
+def test_a_picture_of_a_dial_is_drawn_within_a_frame(visit, widget_page):
+    """What a browser has to lay out at each position of a dial; how long that takes, `make dial-speed` measures."""
     page = visit().open(widget_page)
-    plain = page.evaluate(
-        """() => {
-          const picture = document.querySelector('.nc-explore .nc-picture');
-          const before = picture.innerHTML;
-          const mark = '<g><g><path d="M 0 0 L 9 9"></path></g><text x="5" y="5">0.5</text></g>';
-          const draw = () => {
-            const start = performance.now();
-            picture.innerHTML = `<svg viewBox="0 0 300 200">${mark.repeat(125)}</svg>`;
-            picture.getBoundingClientRect();
-            return performance.now() - start;
-          };
-          const fastest = Math.min(...[...Array(7)].map(draw));
-          picture.innerHTML = before;
-          return fastest;
-        }"""
-    )
-    times = page.evaluate(
+    elements = page.evaluate(
         """() => [...document.querySelectorAll('.nc-explore')].map(explorer => {
           const range = explorer.querySelector('input[type=range]');
           const buttons = explorer.querySelectorAll('.nc-dial button');
           const steps = range ? [...Array(Number(range.max) + 1).keys()] : [...buttons];
-          const move = step => {
-            const start = performance.now();
+          return Math.max(...steps.map(step => {
             if (range) { range.value = step; range.dispatchEvent(new Event('input', {bubbles: true})); }
             else step.click();
-            explorer.getBoundingClientRect();
-            return performance.now() - start;
-          };
-          const visits = [...Array(7)].map(() => steps.map(move));
-          const fastest = steps.map((_, step) => Math.min(...visits.map(times => times[step])));
-          return fastest.sort((a, b) => a - b)[Math.floor(steps.length / 2)];
+            return explorer.querySelectorAll('.nc-picture *').length;
+          }));
         })"""
     )
-    assert times and max(times) < max(16.7, 3 * plain), (times, plain)
+    assert elements and max(elements) < 1000, elements

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from normbook.figures.backward import (
-    draw_blocks,
     draw_geometry,
     draw_graph,
     draw_paths,
@@ -102,9 +101,3 @@ def test_step_sizes_name_the_best_step():
     fig = draw_step_sizes(steps, {"float64": steps**2, "float32": 1e-3 / steps})
     assert fig.numbers == "float64: best 1×10⁻¹² at h = 1×10⁻⁶; float32: best 0.01 at h = 0.1"
     assert len(fig.axes[0].lines) == 2
-
-
-def test_blocks_name_the_fastest():
-    fig = draw_blocks(2.0 ** np.arange(18, 23), np.array([9.0, 7, 5, 6, 8]), 12.0)
-    assert fig.numbers == "fastest 5 ms with 1 MiB; smallest blocks 9 ms; one block for everything 8 ms; textbook 12 ms"
-    assert fig.axes[0].get_ylim()[1] > 12

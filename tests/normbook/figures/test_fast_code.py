@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from normbook.figures.fast_code import draw_digits, draw_steps
+from normbook.figures.fast_code import draw_blocks, draw_digits, draw_steps
 
 
 def test_steps_tell_their_times_and_errors():
@@ -23,3 +23,9 @@ def test_digits_shows_the_error_of_each_channel():
     assert textbook.shape == (8,) and np.median(textbook) > 100 * np.median(package) and package.max() < 1e-6
     assert near.axes[0].lines[0].get_ydata().max() < 1e-5
     assert far.numbers.startswith("channels with a mean of about 1×10⁵ and a spread of 1, median error: textbook ")
+
+
+def test_blocks_name_the_fastest():
+    fig = draw_blocks(2.0 ** np.arange(18, 23), np.array([9.0, 7, 5, 6, 8]), 12.0)
+    assert fig.numbers == "fastest 5 ms with 1 MiB; smallest blocks 9 ms; one block for everything 8 ms; textbook 12 ms"
+    assert fig.axes[0].get_ylim()[1] > 12
