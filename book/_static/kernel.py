@@ -300,6 +300,21 @@ def no_input(prompt=""):
     raise Asked("A cell in a page cannot ask you to type something: write the value into the cell instead of input().")
 
 
+class NoInput(io.TextIOBase):
+    """Standard input: lines, `for line in sys.stdin` and all ask somebody to type."""
+
+    encoding = "utf-8"
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        return no_input()
+
+    def readline(self, size=-1):
+        return no_input()
+
+
 # ---- dials
 
 
@@ -362,4 +377,5 @@ def own_picture(pixels, like):
 
 
 builtins.input = no_input
+sys.stdin = NoInput()
 os.environ["NORMCORE_BOOK"] = "1"  # no bars of progress

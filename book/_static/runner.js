@@ -266,11 +266,14 @@
         this.page = page;
         python.start(page); // while the reader reads and types
         this.place.replaceChildren(element("div"));
-        this.view = edit(this.place.firstChild, this.beginning(page), `Code of ${this.name}`, () => this.run());
+        const { mine } = this;
+        const first = this.beginning(page);
+        this.view = edit(this.place.firstChild, mine || first, `Code of ${this.name}`, () => this.run());
+        if (mine) this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: first } });
         this.place.firstChild.editor = this.view; // for other scripts: the way to the text
         this.show(true);
         this.view.focus();
-        this.say(this.words.keys);
+        this.say(mine ? "The book's cell again. Undo (Ctrl+Z) brings back yours." : this.words.keys);
       } catch (error) {
         this.say(SAY.editor);
       }
@@ -284,6 +287,7 @@
 
     reset() {
       stop(this.teller);
+      this.mine = this.source === this.beginning(this.page) ? "" : this.source; // for an Undo in the next editor
       this.view?.destroy();
       this.view = undefined;
       this.place.replaceChildren();

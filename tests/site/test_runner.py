@@ -209,6 +209,8 @@ def test_mistakes_in_plain_words(request, server, trial):
         ("import torch", "needs PyTorch, which does not run in a page", "ModuleNotFoundError"),
         ("import pandas", "There is no module pandas here", "ModuleNotFoundError"),
         ("name = input('Your name: ')", "cannot ask you to type something", "cell 1, line 1"),
+        ("import sys\nsys.stdin.readline()", "cannot ask you to type something", "cell 1, line 2"),
+        ("import sys\nfor line in sys.stdin: print(line)", "cannot ask you to type something", "cell 1, line 2"),
         ("[np.empty(10**8) for i in range(9)]", "not enough memory in this page", "MemoryError"),
         ("np.ones(10**12)", "not enough memory in this page", "ValueError"),
         ("def f(): return f()\nf()", "A function calls itself without end", "RecursionError"),
@@ -285,6 +287,25 @@ def test_reset_brings_back_what_was_drawn(chromium, server):
     assert window.evaluate("() => document.activeElement.textContent") == "Edit and run"
     assert window.evaluate("() => hands.status(0)") == ""
     assert "1000 euros" in run(window, 0)["text"]  # the page's own code again
+
+
+def test_undo_brings_back_what_reset_took(chromium, server):
+    window = visit(chromium(), server)
+    attempt(window, "print('mine')")
+    window.evaluate("() => hands.press(0, 'Reset')")
+    window.evaluate("() => hands.open(0)")
+    assert "Undo (Ctrl+Z) brings back yours" in window.evaluate("() => hands.status(0)")
+    source = "() => hands.cells()[0].querySelector('.nc-editor').firstChild.editor.state.doc.toString()"
+    assert "used_cars" in window.evaluate(source)
+    window.press("Control+z")
+    assert window.evaluate(source) == "print('mine')"
+    window.evaluate("() => hands.press(0, 'Reset')")
+    window.evaluate("() => hands.open(0)")
+    window.press("Control+z")
+    window.evaluate("() => hands.press(0, 'Reset')")  # what stands there is kept from one Reset to the next
+    window.evaluate("() => hands.open(0)")
+    window.press("Control+z")
+    assert window.evaluate(source) == "print('mine')"
 
 
 def test_dials_of_a_cell_that_ran_draw_when_they_are_turned(window, server):
