@@ -111,8 +111,7 @@ def edit(app, docname, source):
 
 
 def keep_apart(app, config):
-    """The assignments are no pages. The students' edition has a cache of its own: the other's holds solutions."""
-    config.exclude_patterns.append("book/assignments/*")
+    """The students' edition has a cache of its own: the other's holds solutions."""
     if is_student():
         config.nb_execution_cache_path = str(Path(app.outdir).parent / ".jupyter_cache")
 

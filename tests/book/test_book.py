@@ -11,6 +11,7 @@ import nbformat
 import pytest
 import yaml
 from pybtex.database import parse_file
+from sphinx.util.matching import Matcher
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "_build" / "html"
@@ -147,6 +148,20 @@ def test_instructors_and_chapters_agree_on_the_reading_time():
 @pytest.mark.parametrize("file", ["*.ipynb", "_build/*", "dist/*"])
 def test_nothing_derived_is_committed(file):
     assert subprocess.run(["git", "ls-files", file], cwd=ROOT, capture_output=True, text=True, check=True).stdout == ""
+
+
+def test_nothing_that_a_build_writes_is_a_source():
+    """Else the next build finds other settings, and reads every page anew."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf8"))
+    pages = ["index", *(chapter["file"] for part in PARTS for chapter in part["chapters"])]
+    excluded = Matcher(config["exclude_patterns"])
+    files = [path.relative_to(ROOT) for path in ROOT.rglob("*") if path.suffix in (".md", ".ipynb", ".rst")]
+    assert [
+        path.as_posix()
+        for path in [*files, Path("book/assignments/forward-pass.ipynb")]
+        if path.with_suffix("").as_posix() not in pages
+        and not any(excluded(part.as_posix()) for part in [path, *path.parents])
+    ] == []
 
 
 def test_a_page_is_light():

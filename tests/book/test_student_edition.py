@@ -110,7 +110,7 @@ def build(folder, edition, chapter=CHAPTER):
                 "author": "x",
                 "bibtex_bibfiles": ["references.bib"],
                 "only_build_toc_files": True,
-                "exclude_patterns": ["grading", "_*"],
+                "exclude_patterns": ["grading", "book/assignments/*", "_*"],
                 "execute": {"execute_notebooks": "cache", "timeout": 60},
                 "parse": {"myst_enable_extensions": ["colon_fence"]},
                 "sphinx": {
