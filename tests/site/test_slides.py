@@ -90,3 +90,23 @@ def test_notes_stand_beside_the_slides(strict, site):
     tour.page.goto(f"{tour.url}slides/axes.html?notes")
     tour.page.wait_for_selector(".speaker-notes:visible")
     assert "25 minutes." in tour.page.locator(".speaker-notes").inner_text()
+
+
+def test_a_printed_slide_keeps_its_margins(strict, site):
+    for name in decks(site):
+        tour = strict()
+        tour.page.goto(f"{tour.url}slides/{name}.html?print-pdf")
+        slides = tour.page.evaluate("() => document.querySelectorAll('.slides section').length")
+        printed = "slides => document.querySelectorAll('.pdf-page section').length === slides"
+        tour.page.wait_for_function(printed, arg=slides)
+        edges = tour.page.evaluate(
+            """() => [...document.querySelectorAll('.pdf-page')].map(page => {
+              const box = page.getBoundingClientRect();
+              const parts = [...page.querySelectorAll('section > *, .nc-slide > *')].filter(e => e.offsetHeight);
+              const of = side => parts.map(e => e.getBoundingClientRect()[side]);
+              return [Math.min(...of('left')) - box.left, Math.min(...of('top')) - box.top,
+                      box.right - Math.max(...of('right')), box.bottom - Math.max(...of('bottom'))];
+            })"""
+        )
+        assert len(edges) == slides
+        assert [edge for edge in edges if min(edge) < 30] == [], name
