@@ -279,13 +279,13 @@ def draw_company(
     It is image ``who`` of x, or else the ``image`` (height, width) that is given.  The first ``copies`` of ``draws``
     batches are shown; all of them are counted.
     """
-    random = np.random.default_rng(seed)
     own = x[who] if image is None else image
-    outputs = []
-    for _ in range(draws):
-        batch = np.concatenate([own[None], x[random.integers(len(x), size=batch_size - 1)]])
-        outputs.append((own - batch.mean()) / np.sqrt(batch.var() + 1e-5))
-    y = np.array(outputs)
+    # a batch's statistics from those of its images: the variance within them and that between their means
+    means, variances = (np.append(s(x, (1, 2)), s(own)) for s in (np.mean, np.var))
+    chosen = np.random.default_rng(seed).integers(len(x), size=(draws, batch_size - 1))
+    chosen = np.append(np.full((draws, 1), len(x)), chosen, axis=1)
+    mean, var = means[chosen].mean(1), variances[chosen].mean(1) + means[chosen].var(1)
+    y = (own - mean[:, None, None]) / np.sqrt(var + 1e-5)[:, None, None]
     fig, axes = figure(1.35, columns=copies)
     for i, ax in enumerate(axes):
         picture_only(ax)
@@ -306,10 +306,10 @@ def draw_noise(sizes: Array, noise: Mapping[str, Mapping[str, Array]]) -> Figure
 
     The arrays, one for each data set and kind, are (sizes, images).
     """
-    fig, axes = figure(2.9, columns=len(noise), sharey=True)
+    fig, axes = figure(3.1, columns=len(noise), sharey=True)
     said = []
     for ax, (data, kinds) in zip(np.atleast_1d(axes), noise.items(), strict=True):
-        for (name, values), color, marker in zip(kinds.items(), (BLUE, GREEN, PINK), "o^s", strict=False):
+        for (name, values), color, marker in zip(kinds.items(), (BLUE, GREEN, ORANGE, PINK), "o^vs", strict=False):
             mean, half = np.array([interval(v) for v in values]).T
             ax.errorbar(sizes, mean, half, fmt=marker + "-", color=color, linewidth=1.2, capsize=3, label=name)
             ends = f"{100 * mean[0]:.0f}% at {sizes[0]:.0f} images, {100 * mean[-1]:.1f}% at {sizes[-1]:.0f}"
@@ -323,7 +323,7 @@ def draw_noise(sizes: Array, noise: Mapping[str, Mapping[str, Array]]) -> Figure
     first = np.atleast_1d(axes)[0]
     first.set_ylabel("noise (% of the size)")
     names = first.get_legend_handles_labels()
-    fig.legend(*names, loc="outside upper center", ncols=4, columnspacing=1.2, handlelength=1.6)
+    fig.legend(*names, loc="outside upper center", ncols=3, columnspacing=1.2, handlelength=1.6)
     return fig.describe(
         f"Relative noise against the batch size, on logarithmic axes, falling with it. {'; '.join(said)}.",
         "; ".join(said),

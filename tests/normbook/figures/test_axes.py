@@ -10,7 +10,7 @@ from normbook.figures.axes import (
     map_moments,
     normalized,
 )
-from normcore import batch_norm, instance_norm
+from normcore import batch_norm, group_norm, instance_norm, layer_norm
 
 SHAPE = (3, 4, 3, 3)
 CELLS = {  # written down once more by hand: what the picture has to find out by itself
@@ -44,6 +44,8 @@ def test_the_moments_are_those_of_the_averaged_cells(x, layer):
 def test_normalized_agrees_with_the_package(x):
     assert np.allclose(normalized(x, "BN"), batch_norm(x)[0])
     assert np.allclose(normalized(x, "IN"), instance_norm(x)[0])
+    assert np.allclose(normalized(x, "LN"), layer_norm(x, normalized_shape=x.shape[1:])[0])
+    assert np.allclose(normalized(x, "GN"), group_norm(x, 2)[0])
     assert np.allclose(normalized(x, "GN", groups=1), normalized(x, "LN"))
     assert np.allclose(normalized(x, "GN", groups=4), normalized(x, "IN"))
 

@@ -137,6 +137,9 @@ def test_lines_and_numbers_of_the_static_pictures():
     assert law.numbers == "a: 3.00 times the law by pixels; b: 2.00 times the law by pixels"
     each = np.array([0.2, 0.1, 0.05])[:, None] * [0.999, 1.001]  # of two images
     noise = draw_noise(sizes, {"a": {"output": each, "gradient": 2 * each}, "b": {"output": 3 * each}})
+    four = draw_noise(sizes, {"a": {kind: each for kind in "pqrs"}})
+    assert four.numbers.count("20% at 2 images") == 4
+    assert len({line.get_color() for line in four.axes[0].lines if line.get_marker() in "o^vs"}) == 4
     assert noise.numbers == (
         "a, output 20% at 2 images, 5.0% at 8; a, gradient 40% at 2 images, 10.0% at 8; "
         "b, output 60% at 2 images, 15.0% at 8"
