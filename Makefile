@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 help:  ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-PIP = pip install --quiet --disable-pip-version-check
+PIP = pip install --quiet --disable-pip-version-check --no-compile  # Python compiles what it imports, not all there is
 SUPPORTED = import sys; v = sys.version_info[:3]; sys.exit(None if (3, 11, 5) <= v < (3, 14) else \
 "The book needs Python 3.11.5 to 3.13, and this is %d.%d.%d. Name another one: make PYTHON=python3.13" % v)
 
@@ -46,7 +46,7 @@ book: env  ## the book in _build/html; a failed cell or a broken reference is an
 	@start=$$(date +%s); $(BIN)/jupyter-book build . -W -n --keep-going && \
 	echo "Built in $$(($$(date +%s) - start)) s. Open _build/html/index.html"
 
-test: dev book  ## every test; those of the site need Chromium or Chrome
+test: dev book  ## the tests, of the slowest a sample; those of the site need Chromium or Chrome
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/pytest -n 3 --dist loadgroup -rs
@@ -76,6 +76,9 @@ site: wheel .venv-lite/installed  ## the book with its live notebooks in _build/
 live-test: dev site  ## every chapter live in a browser, to its end, as a notebook and in its page; CHAPTERS="scaling axes" picks some
 	LIVE_TEST=1 REQUIRE_BROWSER=1 CHAPTERS="$(CHAPTERS)" $(BIN)/pytest -n 2 tests/site/test_live.py tests/site/test_lab.py tests/site/test_runner.py::test_every_cell_runs_to_the_end tests/site/test_dials.py --durations=0
 
+whole-test: dev book  ## the tests without the samples: every page in every browser test, every case that takes long (an hour)
+	WHOLE=1 REQUIRE_BROWSER=1 $(BIN)/pytest -n 3 --dist loadgroup -rs
+
 webkit-test: dev book  ## dials, cells, answers and playground in WebKit; needs webkit2gtk-driver and xvfb of Debian or Ubuntu
 	WEBKIT=1 REQUIRE_BROWSER=1 $(BIN)/pytest -rs tests/site -k WebKit
 
@@ -101,7 +104,7 @@ colab-test: wheel .venv-colab/installed  ## the downloads of the last build, run
 links: env  ## asks every outside address in the book whether it still answers; needs the internet
 	$(BIN)/jupyter-book build . --builder linkcheck --path-output .cache/links
 
-.PHONY: wheel site live-test webkit-test lab edit zip links colab-test
+.PHONY: wheel site live-test whole-test webkit-test lab edit zip links colab-test
 
 assignments: dev  ## the graded assignments: student notebooks, checked; SOURCES=folder for a private set
 	SOURCES="$(SOURCES)" $(BIN)/python -m grading build
@@ -211,7 +214,7 @@ pdf: dev book  ## the whole book as one PDF, dist/normcore-book.pdf; needs Chrom
 	$(BIN)/python tools/pdf.py _build/html dist/normcore-book.pdf
 
 audit: dev book  ## axe-core on every page in every view, then Lighthouse on every page; needs npm
-	AUDIT=full REQUIRE_BROWSER=1 $(BIN)/pytest -q tests/site/test_accessible.py
+	AUDIT=full WHOLE=1 REQUIRE_BROWSER=1 $(BIN)/pytest -q tests/site/test_accessible.py
 	cd tools/audit && npm ci --silent --no-audit --no-fund
 	$(BIN)/python tools/audit/lighthouse.py _build/html
 

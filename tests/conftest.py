@@ -1,5 +1,10 @@
-"""Shared by all tests: one thread for torch and BLAS, and a quick, repeatable profile for hypothesis."""
+"""Shared by all tests: one thread for torch and BLAS, and a quick, repeatable profile for hypothesis.
 
+WHOLE=1 (`make whole-test`) runs what `make test` runs a sample of: every case of the tests that are marked so, and
+every page in the browser tests (tests/site/conftest.py).
+"""
+
+import collections
 import fcntl
 import json
 import os
@@ -51,3 +56,19 @@ def pytest_xdist_make_scheduler(config, log):
             return re.sub(r"::\w+\[", "::", found[0]) if found else nodeid
 
     return Scheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of a test that is marked ``sample(n)`` its first n cases run."""
+    if os.environ.get("WHOLE"):
+        return
+    seen = collections.Counter()
+    left = []
+    for item in items:
+        if sample := item.get_closest_marker("sample"):
+            test = item.nodeid.partition("[")[0]
+            seen[test] += 1
+            if seen[test] > sample.args[0]:
+                left.append(item)
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=left)

@@ -27,6 +27,7 @@ PAIRS = {  # a twin of 4 channels and what it stands for, for x (5, 4, 3, 6)
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="inductor compiles C++")
 @pytest.mark.filterwarnings("ignore")  # what inductor says about itself
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", PAIRS)
 def test_compile_with_inductor(name):
     """In training and in eval mode, in one graph; values, gradients and statistics are those of torch's layer."""

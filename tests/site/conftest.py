@@ -3,6 +3,7 @@
 SITE      folder of the built site; default ``_build/html``
 CHROMIUM  a Chromium or Chrome; default: the first one found on the PATH
 CI or REQUIRE_BROWSER   no browser is a failure here, not a reason to skip
+WHOLE     1: every page in every browser test, not one of three (`make whole-test`)
 WEBKIT    1: what runs in a window of each browser runs in WebKit, too (`make webkit-test`)
 """
 
@@ -12,6 +13,7 @@ import os
 import shutil
 import sys
 import threading
+import zlib
 from pathlib import Path
 from typing import ClassVar
 
@@ -59,20 +61,28 @@ def built_pages():
     return sorted(p.as_posix() for p in pages if p.parts[0] not in ("_static", "_sources", "lite", "slides"))
 
 
+def sampled(pages, test):
+    """One page of three, other ones for another test; with WHOLE=1 (`make whole-test`) every page."""
+    return pages if os.environ.get("WHOLE") else pages[zlib.crc32(test.encode()) % 3 :: 3]
+
+
 def pytest_generate_tests(metafunc):
     """A test with the argument ``page_name`` runs for every page; with ``widget_page``, for those with widgets.
 
-    With ``audited_page`` and ``view``: for every page in one of two views by turns, or with AUDIT=full in four.
+    With ``audited_page`` and ``view``: in two views by turns, or with AUDIT=full for every page in four.  A test that
+    opens the pages in a browser does so with a sample of them.
     """
+    opens = {"visit", "strict", "browser"} & set(metafunc.fixturenames)
+    pages = sampled(built_pages(), metafunc.function.__name__) if opens else built_pages()
     if "page_name" in metafunc.fixturenames:
-        metafunc.parametrize("page_name", built_pages() or [None])
+        metafunc.parametrize("page_name", pages or [None])
     if "widget_page" in metafunc.fixturenames:
         with_widgets = [name for name in built_pages() if 'class="nc-explore"' in (SITE / name).read_text("utf8")]
-        metafunc.parametrize("widget_page", with_widgets)
+        metafunc.parametrize("widget_page", sampled(with_widgets, metafunc.function.__name__))
     if "audited_page" in metafunc.fixturenames:
-        views = range(4) if os.environ.get("AUDIT") == "full" else None
-        turns = [(page, view) for i, page in enumerate(built_pages()) for view in views or [i % 2]]
-        metafunc.parametrize("audited_page, view", turns)
+        full = os.environ.get("AUDIT") == "full"
+        turns = [(page, view) for i, page in enumerate(built_pages()) for view in (range(4) if full else [i % 2])]
+        metafunc.parametrize("audited_page, view", turns if full else sampled(turns, metafunc.function.__name__))
 
 
 @pytest.fixture(autouse=True)

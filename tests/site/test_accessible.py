@@ -1,7 +1,7 @@
 """axe-core on every page, in light and dark, on a laptop and on a phone; the keyboard; large letters; less motion.
 
-AUDIT=full tries every page in all four views (`make audit`).  Otherwise each page is tried in two: light on the laptop
-and dark on the phone.
+AUDIT=full tries every page in all four views (`make audit`).  Otherwise by turns light on the laptop or dark on the
+phone.
 """
 
 import itertools

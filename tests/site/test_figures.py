@@ -17,7 +17,7 @@ from normbook import style
 
 sys.path.insert(0, str(Path(__file__).parent))
 import firefox
-from conftest import SITE, built_pages
+from conftest import SITE, built_pages, sampled
 
 WIDTHS = (1280, 390)
 SMALLEST = 11  # pixels of letters on a phone
@@ -117,7 +117,7 @@ def window(request, url):
         context.close()
 
 
-@pytest.mark.parametrize("name", pages_with_figures())
+@pytest.mark.parametrize("name", sampled(pages_with_figures(), "figures"))
 def test_the_text_of_figures_is_whole_and_can_be_read(window, url, name):
     window.goto(url + name)
     for width in WIDTHS:

@@ -18,6 +18,7 @@ def test_the_file_has_every_network():
 
 
 @pytest.mark.slow
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("data", "arm"), [("fashion", "gain √2"), ("digits", "BN")])
 def test_a_part_trains_anew(data, arm):
     """The loss at the fifth step, which no other processor's rounding has had time to change much, and the accuracy."""

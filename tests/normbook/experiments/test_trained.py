@@ -52,6 +52,7 @@ def test_numpy_and_torch_agree_layer_by_layer(data, norm, training):
 
 
 @pytest.mark.slow
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_part_trained_anew_is_the_part_that_is_kept(norm):
     """On the kind of processor and the versions that the file was made with to the last bit, elsewhere in accuracy."""
