@@ -48,7 +48,7 @@ TUNING_RATES = (0.0001, 0.0003, 0.001, 0.003)
 
 
 class Tuned(Bank):
-    """The trained networks with batch norm, each once for every rate of a job; ``frozen`` ones stay in eval mode."""
+    """The trained networks with batch norm, each once for every rate of a job."""
 
     frozen = False
 
@@ -71,6 +71,13 @@ class Tuned(Bank):
             for tensor, name in ((self.last, "last"), (self.bias, "bias")):
                 stacked = np.stack([getattr(net, name) for net in nets]).repeat(len(job.rates), axis=0)
                 tensor.copy_(torch.from_numpy(stacked).reshape(tensor.shape))
+
+    def freeze(self) -> None:
+        """What freezing a batch norm is: eval mode, and γ and β stay as they are."""
+        self.frozen = True
+        fixed = {id(p) for p in (*self.gammas, *self.betas)}
+        sizes = zip(self.parameters, self.step_sizes, strict=True)
+        self.step_sizes = [0 * size if id(p) in fixed else size for p, size in sizes]
 
     def take_anew(self, x: torch.Tensor) -> None:
         """The statistics of these images."""
@@ -112,7 +119,8 @@ def fine_tuned(
             bank = Tuned(job, nets)
             if way == "frozen, new":
                 bank.take_anew(pictures.fetch([own[:images] for own in mixed])[0])
-            bank.frozen = way != "train mode"
+            if way != "train mode":
+                bank.freeze()
             for _ in range(steps):
                 pairs = [r.choice(own[:images], 2, replace=False) for r, own in zip(randoms, mixed, strict=True)]
                 bank.step(*pictures.fetch(pairs), 1.0)

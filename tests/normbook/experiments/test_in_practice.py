@@ -146,10 +146,11 @@ def test_fine_tuned_networks_are_those_that_torch_trains_alone(way):
             layer.train().momentum = 1.0
         with torch.no_grad():
             module(x)
-    bank.frozen = way != "train mode"
+    if way != "train mode":
+        bank.freeze()
     module.train()
     for layer in norms:
-        layer.train(not bank.frozen).momentum = 0.1
+        layer.train(not bank.frozen).requires_grad_(not bank.frozen).momentum = 0.1
     optimizer = torch.optim.SGD(module.parameters(), rate, momentum=0.9)
     for k in range(0, 6, 2):
         pair, names = x[k : k + 2], labels[k : k + 2]
