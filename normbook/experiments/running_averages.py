@@ -87,7 +87,7 @@ class Stack:
 def stored_variances(
     data: Literal["digits", "fashion"],
     group: int = 4,
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5),
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
     depth: int = 8,
     width: int = 64,
     steps: int = 250,
