@@ -11,7 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "book"), str(ROOT / "tests" / "site")]
 
-from benchmarks.live_speed import chromium, firefox  # noqa: E402
+from live_speed import chromium, firefox  # noqa: E402
+
 from tests.site import conftest as pages  # noqa: E402
 
 MOVE = """async () => {
