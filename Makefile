@@ -76,7 +76,7 @@ site: wheel .venv-lite/installed  ## the book with its live notebooks in _build/
 live-test: dev site  ## every chapter live in a browser, to its end, as a notebook and in its page; CHAPTERS="scaling axes" picks some
 	LIVE_TEST=1 REQUIRE_BROWSER=1 CHAPTERS="$(CHAPTERS)" $(BIN)/pytest -n 2 tests/site/test_live.py tests/site/test_lab.py tests/site/test_runner.py::test_every_cell_runs_to_the_end tests/site/test_dials.py --durations=0
 
-whole-test: dev book  ## the tests without the samples: every page in every browser test, every case that takes long (an hour)
+whole-test: dev book  ## the tests without the samples: every page in every browser test, every case that takes long
 	WHOLE=1 REQUIRE_BROWSER=1 $(BIN)/pytest -n 3 --dist loadgroup -rs
 
 webkit-test: dev book  ## dials, cells, answers and playground in WebKit; needs webkit2gtk-driver and xvfb of Debian or Ubuntu

@@ -287,7 +287,7 @@
 
     reset() {
       stop(this.teller);
-      this.mine = this.source === this.beginning(this.page) ? "" : this.source; // for an Undo in the next editor
+      if (this.source !== this.beginning(this.page)) this.mine = this.source; // for an Undo in the next editor
       this.view?.destroy();
       this.view = undefined;
       this.place.replaceChildren();

@@ -152,7 +152,7 @@ def test_formulas_speak(visit, page_name):
     assert page.locator("mjx-container:not(:has(mjx-assistive-mml math))").count() == 0
 
 
-def test_a_picture_of_a_dial_is_drawn_within_a_frame(visit, widget_page):
+def test_a_picture_of_a_dial_has_few_elements(visit, widget_page):
     """What a browser has to lay out at each position of a dial; how long that takes, `make dial-speed` measures."""
     page = visit().open(widget_page)
     elements = page.evaluate(
