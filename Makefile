@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 help:  ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-PIP = pip install --quiet --disable-pip-version-check --no-compile  # Python compiles what it imports, not all there is
+PIP = pip install --quiet --disable-pip-version-check --compile  # ahead, also where Python may write no bytecode: each process would compile all it imports anew
 SUPPORTED = import sys; v = sys.version_info[:3]; sys.exit(None if (3, 11, 5) <= v < (3, 14) else \
 "The book needs Python 3.11.5 to 3.13, and this is %d.%d.%d. Name another one: make PYTHON=python3.13" % v)
 

@@ -63,14 +63,13 @@ def neighbors(path, root, written):
 
 def modules(names, root):
     """Files of the modules with these dotted names, and of the packages that contain them, as far as they are ours."""
-    found = set()
-    for name in names:
-        parts = name.split(".")
-        if parts[0] in PACKAGES:
-            for end in range(1, len(parts) + 1):
-                place = root.joinpath(*parts[:end])
-                found |= {file for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()}
-    return found
+    places = {root.joinpath(*parts[:end]) for parts in map(ours, names) for end in range(1, len(parts) + 1)}
+    return {file for place in places for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()}
+
+
+def ours(name):
+    parts = tuple(name.split("."))
+    return parts if parts[0] in PACKAGES else ()
 
 
 def closure(text, root):

@@ -140,7 +140,7 @@ def sizes(*folders):
 @functools.cache
 def weighed(file, changed):
     content = Path(file).read_bytes()
-    return len(content), len(gzip.compress(content)) if Path(file).suffix in COMPRESSED else len(content)
+    return len(content), len(gzip.compress(content, 6)) if Path(file).suffix in COMPRESSED else len(content)
 
 
 # ---- pages

@@ -225,6 +225,7 @@ def _(card, mixed, batch, none):
         assert run[100]["eval"]["right"] <= mixed[100]["eval"]["right"] - 0.15
 
 
+@pytest.mark.slow
 def test_every_card_is_true(node):
     cards = {card.name: card for card in page.CARDS}
     assert cards.keys() == CLAIMS.keys()

@@ -51,6 +51,7 @@ def test_compile_with_inductor(name):
                 torch.testing.assert_close(mine.state_dict()[key], value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", [name for name in PAIRS if "cumulative" not in name])
 def test_onnx_by_the_newer_exporter(name, training):
