@@ -86,6 +86,7 @@ HOOKS = (
     ("build-finished", slides.write, 500),
     ("build-finished", theme.write_styles, 900),
     ("build-finished", student_edition.finish, 900),
+    ("build-finished", ledger.remember, 999),
 )
 
 

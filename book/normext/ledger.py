@@ -39,6 +39,7 @@ WORDS = {"holds": "✓", "holds when": "◐", "does not hold": "✗", "undecided
 MANY = {"holds": "hold", "holds when": "hold when …", "does not hold": "do not hold", "undecided": "undecided"}
 KINDS = ("claim", "explanation")
 BOX = re.compile(rf"Verdict on ({'|'.join(KINDS)}) (\d+)")
+PASSED = "passed"  # in the doctrees' folder: the pages of the last build that passed
 KEY = re.compile(rf"({'|'.join(KINDS)})-\d{{2}}\S*")
 
 
@@ -222,8 +223,21 @@ def pages(env):
 
 
 def rewrite(app, env):
-    """Whatever chapter changed, the pages with a ledger are written again."""
+    """Whatever chapter changed since the last build that passed, the pages with a ledger are written again."""
+    passed = Path(app.doctreedir, PASSED)
+    if passed.exists() and passed.read_text("utf8").split() == sorted(env.found_docs):
+        last = passed.stat().st_mtime_ns
+        if all(Path(app.doctreedir, f"{doc}.doctree").stat().st_mtime_ns < last for doc in env.found_docs):
+            return []
     return sorted(pages(env))
+
+
+def remember(app, error):
+    """A build that stopped or warned has not passed: the next one writes the ledgers, and warns, once more."""
+    passed = Path(app.doctreedir, PASSED)
+    passed.unlink(missing_ok=True)
+    if not (error or app._warncount):  # Sphinx sets its status only afterwards
+        passed.write_text("\n".join(sorted(app.env.found_docs)), "utf8")
 
 
 def forget(app, env, docname):
@@ -245,6 +259,7 @@ def setup(app):
     """For a small book that has a ledger and nothing else of this package."""
     add_directive(app)
     app.connect("env-updated", rewrite)
+    app.connect("build-finished", remember)
     app.connect("env-purge-doc", forget)
     app.connect("env-merge-info", merge)
     return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

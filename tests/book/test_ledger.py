@@ -144,6 +144,20 @@ def test_the_table_follows_a_chapter_that_answers_anew_or_stops_although_its_own
 
 
 @pytest.mark.slow
+def test_a_build_that_failed_fails_again_and_one_that_passed_writes_nothing_anew(book):
+    chapter(book / "two.ipynb")
+    assert [build(book).returncode for _ in range(2)] == [1, 1]
+    chapter(book / "two.ipynb", claim_03b={"claim": 3, **ANSWER})
+    assert build(book).returncode == 0
+    written = (book / "_build/html/verdicts.html").stat().st_mtime_ns
+    assert build(book).returncode == 0
+    assert (book / "_build/html/verdicts.html").stat().st_mtime_ns == written
+    (book / "two.ipynb").unlink()
+    (book / "index.md").write_text((book / "index.md").read_text().replace("two\n", ""))
+    assert "two must answer it" in build(book).stderr
+
+
+@pytest.mark.slow
 def test_a_chapter_that_is_not_there_fails_the_build(book):
     (book / "claims.yml").write_text(CLAIM_LIST.replace("two: b", "three: b"))
     done = build(book)
