@@ -111,7 +111,7 @@ def scripts(app, context):
 
 
 def write_styles(app, error):
-    if error or not app.normcore_sheets:
+    if error or app.normcore_sheets == list(PARENTS):  # no page was written, so none said its sheets
         return
     out = Path(app.outdir)
     others = ("_static", "lite", "slides")
