@@ -41,6 +41,7 @@ def main() -> int:
         "pytest_add_cli_args=", "    -x", "    -W", "    error", "    -k", f"    not {' and not '.join(UNSUITED)}",
         "pytest_add_cli_args_test_selection=", *(f"    tests/test_{name}.py" for name in TESTS),
         "use_git_change_detection=false",
+        "[tool:pytest]",  # or pytest takes the settings of pyproject.toml above, and with them the real package
     ]  # fmt: skip
     (WORK / "setup.cfg").write_text("\n".join(lines) + "\n")
     mutmut = str(Path(sys.executable).with_name("mutmut"))

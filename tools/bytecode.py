@@ -21,13 +21,13 @@ def imported():
     return sorted({spec.origin for spec in specs if spec and spec.origin and spec.origin.endswith(".py")})
 
 
-def convert(source, target, place, *, only=None, keep_sources=False, drop=None):
+def convert(source, target, place, *, only=None, keep_sources=None, drop=None):
     """Write `target`, a copy of the archive `source` with bytecode; returns how many modules have it.
 
     `place` is the folder that the archive will lie in.  `only` names the sources to compile, paths below `place` as
     `imported` has them (all if None): the rest stay as they are, half as large.  A source that has bytecode goes,
-    unless `keep_sources` is true; then the bytecode lies beside it in `__pycache__`.  `drop` matches paths in the
-    archive that are left out beside NEEDLESS.
+    unless `keep_sources` matches its path; then the bytecode lies beside it in `__pycache__`.  `drop` matches paths in
+    the archive that are left out beside NEEDLESS.
     """
     count = 0
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
@@ -37,7 +37,8 @@ def convert(source, target, place, *, only=None, keep_sources=False, drop=None):
             files = {path: old.read(path)}
             full = f"{place}/{path}"
             if path.endswith(".py") and (only is None or full in only) and (code := bytecode(files[path], full)):
-                files = files | {in_pycache(path): code} if keep_sources else {path + "c": code}
+                kept = keep_sources and re.search(keep_sources, path)
+                files = files | {in_pycache(path): code} if kept else {path + "c": code}
                 count += 1
             for name, data in files.items():
                 new.writestr(zipfile.ZipInfo(name, STAMP), data, zipfile.ZIP_DEFLATED, compresslevel=9)

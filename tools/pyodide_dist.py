@@ -67,6 +67,7 @@ PAGE_DROPS = "|".join([  # and what no cell needs in a page
     r"^encodings/(?!__init__|aliases|ascii|charmap|cp437|cp1252|idna|iso8859_1\.|latin_1|punycode|raw_unicode|u|mbcs)",
     r"^tqdm/(contrib|dask|keras|rich|tk)\b",
 ])  # fmt: skip
+OURS = r"^(normcore|normbook/(?!experiments/))"  # sources that stay, for ?? and tracebacks; experiments want PyTorch
 DATASETS = ["data/digits.csv.gz", "data/wine_data.csv", "images/china.jpg", "images/flower.jpg"]  # of scikit-learn
 SITE_PACKAGES = "/lib/python3.14/site-packages"
 HOME = "/home/pyodide"
@@ -303,7 +304,8 @@ def with_wheels(lock, part, wheels):
 def add_book(part, pyodide):
     """The book's packages with bytecode and sources, made by that Pyodide."""
     book(part)
-    archive = {"source": str(part / "book.zip"), "target": str(part / "book.zip"), "place": HOME, "keep_sources": True}
+    book_zip = str(part / "book.zip")
+    archive = {"source": book_zip, "target": book_zip, "place": HOME, "keep_sources": OURS, "drop": PAGE_DROPS}
     in_pyodide(pyodide, {"packages": [], "unpack": [], "trial": "", "archives": [archive | {"all": True}]})
 
 
@@ -373,7 +375,7 @@ def compiled(part, lock, page):
             "source": str(part / name),
             "target": str(new / name),
             "place": place,
-            "keep_sources": bool(re.match("book|normcore", name)),  # for ?? and tracebacks
+            "keep_sources": OURS if re.match("book|normcore", name) else None,
             "drop": PAGE_DROPS if page else DROPS,
         }
         for name, place in places.items()
