@@ -98,9 +98,9 @@ def positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {value!r}, wanted a finite number above 0, such as 1e-5")
 
 
-def more_than_one_value(x: Any, axes: Iterable[int], whose: str, advice: str) -> None:
+def more_than_one_value(x: Any, axes: Iterable[int], whose: str, advice: str, groups: int = 1) -> None:
     """Raise if a statistic would be taken over one value: its variance is 0, and every output would be beta."""
-    if math.prod(x.shape) and math.prod([x.shape[i] for i in axes]) == 1:
+    if math.prod(x.shape) and math.prod([x.shape[i] for i in axes]) == groups:
         raise ValueError(
             f"x has shape {tuple(x.shape)}, which leaves 1 value for {whose}, wanted at least 2: "
             f"the variance of 1 value is undefined; {advice}"

@@ -70,8 +70,7 @@ def group_norm(
     check.vector("gamma", gamma, (c,))
     check.vector("beta", beta, (c,))
     check.positive("eps", eps)
-    rows = x.reshape(n * num_groups, c // num_groups, prod(x.shape[2:]))
-    check.more_than_one_value(rows, (1, 2), "a group", "use larger inputs, or batch norm")
+    check.more_than_one_value(x, range(1, x.ndim), "a group", "use larger inputs, or batch norm", num_groups)
     return normalize_rows(x, gamma, beta, eps, (n, int(num_groups)), "group")
 
 

@@ -109,11 +109,11 @@ def _around(x: Array, axes: tuple[int, ...], at: tuple[int, ...]) -> _Around:
     first: Floats = x[tuple(slice(0, 1) if i in at else slice(None) for i in range(x.ndim))].astype(np.float64)
     first = np.where(np.isfinite(first), first, 0)
 
-    def exponent(*values: Array) -> Any:
-        top = np.max([np.abs(v).max(axes, keepdims=True, initial=0) for v in values], axis=0)
+    def exponent(v: Array) -> Any:
+        top = np.abs(v).max(axes, keepdims=True, initial=0)
         return np.where(np.isfinite(top), np.frexp(top)[1], 0)
 
-    unit = exponent(x, first) + 1  # twice too large: then no difference of two overflows
+    unit = exponent(x)  # then x is at most 1 in size, and no difference overflows
     first = np.ldexp(first, -unit)
     d = np.ldexp(x.astype(np.float64), -unit) - first
     size = exponent(d)

@@ -7,12 +7,18 @@ import pytest
 import normcore as nc
 
 X = np.arange(24.0).reshape(2, 3, 4)
-G = np.ones(3)
+G, W = np.ones(3), np.ones(5)
 CACHE = nc.batch_norm(X, G, G)[1]
 
 
 def layer(**options):
     return nc.BatchNorm(3, **options)
+
+
+def changed(norm, **parameters):
+    for name, value in parameters.items():
+        setattr(norm, name, value)
+    return norm
 
 
 def state(**changes):
@@ -107,7 +113,7 @@ CASES = [
     (lambda: nc.LayerNorm(4).load_state_dict({}), ValueError, r"wanted \['bias', 'weight'\]: make .* elementwise_affine and"),
     (lambda: nc.LayerNorm(4).load_state_dict(nc.LayerNorm(3).state_dict()), ValueError, r"\(3,\), wanted \(4,\): normalized_sh"),
     (lambda: nc.GroupNorm(2, 3), ValueError, r"num_groups is 2, wanted a divisor of x's 3 channels"),
-    (lambda: nc.GroupNorm(1, 0), ValueError, r"num_channels is 0, wanted at least 1"),
+    (lambda: nc.GroupNorm(1, 0), ValueError, r"num_channels is 0, wanted at least 1: the size of x's axis 1$"),
     (lambda: nc.GroupNorm(1, 2.0), TypeError, r"num_channels is 2.0, wanted an integer"),
     (lambda: nc.GroupNorm(1, 4)(X), ValueError, r"3 channels, wanted 4 on axis 1: move .* another num_channels"),
     (lambda: nc.GroupNorm(3, 3)(X[..., 0]), ValueError, r"leaves 1 value for a group"),
@@ -127,8 +133,22 @@ CASES = [
     (lambda: layer(track_running_stats=False).eval()(X[:1, :, 0]), ValueError, r"1 value for a channel in this batch"),
     (lambda: nc.instance_norm(X[:, :, :1]), ValueError, r"\(2, 3, 1\), which leaves 1 value for an instance, wanted"),
     (lambda: nc.InstanceNorm(3)(X[:, :, :1, None]), ValueError, r"1 value for an instance.*; normalize larger maps"),
-    (lambda: nc.layer_norm(X[:, :1, 0]), ValueError, r"leaves 1 value for a sample"),
-    (lambda: nc.group_norm(X[:, :, 0], 3), ValueError, r"leaves 1 value for a group"),
+    (lambda: nc.layer_norm(X[:, :1, 0]), ValueError, r"^x has shape \(2, 1\), which leaves 1 value for a sample, wanted at "
+     r"least 2: the variance of 1 value is undefined; use larger inputs, or batch norm$"),
+    (lambda: nc.group_norm(X[:, :, 0], 3), ValueError, r"^x has shape \(2, 3\), which leaves 1 value for a group, wanted at "
+     r"least 2: the variance of 1 value is undefined; use larger inputs, or batch norm$"),
+    # layer, group and RMS norm: who is meant
+    (lambda: nc.layer_norm(X, W), ValueError, r"^gamma has shape \(5,\), wanted \(3, 4\): one value for each entry"),
+    (lambda: nc.layer_norm(X, beta=W), ValueError, r"^beta has shape \(5,\), wanted \(3, 4\): one value for each entry"),
+    (lambda: nc.group_norm(X, 3, W), ValueError, r"^gamma has shape \(5,\), wanted \(3,\): one value for each channel"),
+    (lambda: nc.group_norm(X, 3, beta=W), ValueError, r"^beta has shape \(5,\), wanted \(3,\): one value for each channel"),
+    (lambda: nc.rms_norm(X, W), ValueError, r"^gamma has shape \(5,\), wanted \(3, 4\): one value for each entry"),
+    (lambda: nc.rms_norm(X, eps=-1), ValueError, r"^eps is -1, wanted a finite number above 0"),
+    (lambda: nc.layer_norm(X.astype(int), normalized_shape=4), TypeError, r"^x has dtype int64, wanted float16"),
+    (lambda: nc.group_norm(X.astype(int), 3), TypeError, r"^x has dtype int64, wanted float16"),
+    (lambda: nc.GroupNorm(3, 3)(X.astype(int)), TypeError, r"^x has dtype int64, wanted float16"),
+    (lambda: changed(nc.LayerNorm(4), gamma=W)(X), ValueError, r"^gamma has shape \(5,\), wanted \(4,\)"),
+    (lambda: changed(nc.LayerNorm(4), beta=W)(X), ValueError, r"^beta has shape \(5,\), wanted \(4,\)"),
     # the backward pass
     (lambda: layer().backward(X), ValueError, r"^backward before forward: there is no x .*, call the layer on one$"),
     (lambda: nc.batch_norm_backward(X[:1], CACHE), ValueError, r"dy has shape \(1, 3, 4\), wanted \(2, 3, 4\), the shape of"),
