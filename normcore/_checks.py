@@ -107,18 +107,18 @@ def more_than_one_value(x: Any, axes: Iterable[int], whose: str, advice: str, gr
         )
 
 
-def gradient(dy: Any, x: Array) -> None:
-    """Raise unless dy can be the gradient with respect to an output shaped like x."""
+def gradient(dy: Any, shape: Shape) -> None:
+    """Raise unless dy can be the gradient with respect to an output of this shape, that of x."""
     floating("dy", dy)
-    if dy.shape != x.shape:
-        raise ValueError(f"dy has shape {dy.shape}, wanted {x.shape}, the shape of the forward pass's x")
+    if dy.shape != shape:
+        raise ValueError(f"dy has shape {dy.shape}, wanted {shape}, the shape of the forward pass's x")
 
 
 def backward(dy: Any, cache: Any, *wanted: str) -> None:
     """Raise unless the cache is from the forward pass of one of these norms, and dy can be the gradient there."""
     if not hasattr(cache, "norm"):
         raise TypeError(f"the cache is a {type(cache).__name__}, wanted what {wanted[0]}_norm returns beside y")
-    gradient(dy, cache.x)
+    gradient(dy, cache.x.shape)
     if cache.norm not in wanted:
         raise ValueError(
             f"the cache is from {cache.norm}_norm, wanted one from {'_norm or '.join(wanted)}_norm: "

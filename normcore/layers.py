@@ -348,7 +348,7 @@ class LayerNorm(_Layer):
         return y.reshape(x.shape)
 
     def _gradients(self, dy: Array, cache: F.Cache) -> tuple[Array, Param, Param]:
-        check.gradient(dy, np.broadcast_to(cache.x.dtype.type(0), self._given))
+        check.gradient(dy, self._given)
         dx, *rest = grouped.layer_norm_backward(dy.reshape(cache.x.shape), cache)
         dgamma, dbeta = (None if v is None else v.reshape(self.normalized_shape) for v in rest)
         return dx.reshape(dy.shape), dgamma, dbeta
