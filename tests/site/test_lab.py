@@ -78,7 +78,7 @@ def test_the_reader_s_copies(visit, lab, tmp_path):
     explorer.scroll_into_view_if_needed()
     numbers = explorer.locator("figcaption:visible")
     before = numbers.inner_text()
-    explorer.locator(".noUi-handle").nth(1).focus()
+    explorer.locator(".noUi-handle").first.focus()
     page.keyboard.press("ArrowRight")
     moved = "([n, old]) => !n.checkVisibility() || n.innerText !== old"
     page.wait_for_function(moved, arg=[numbers.element_handle(), before])
