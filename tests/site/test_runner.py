@@ -42,7 +42,10 @@ HANDS = "() => {" + pages.UNTIL + """
       editor.dispatch({changes: {from: 0, to: editor.state.doc.length, insert: text}});
     },
     unfold: cell => {  // a solution, as its reader has done; what is folded has no innerText
-      for (let at = cell; at; at = at.parentElement) { if (at.hidden) at.hidden = false; if (at.matches('details')) at.open = true; }
+      for (let at = cell; at; at = at.parentElement) {
+        if (at.hidden) at.hidden = false;
+        if (at.matches('details')) at.open = true;
+      }
     },
     run: async n => {
       hands.unfold(cells()[n]);
