@@ -148,6 +148,7 @@ CASES = [
     (lambda: nc.group_norm(X.astype(int), 3), TypeError, r"^x has dtype int64, wanted float16"),
     (lambda: nc.GroupNorm(3, 3)(X.astype(int)), TypeError, r"^x has dtype int64, wanted float16"),
     (lambda: changed(nc.LayerNorm(4), gamma=W)(X), ValueError, r"^gamma has shape \(5,\), wanted \(4,\)"),
+    (lambda: changed(nc.LayerNorm((3, 4)), gamma=W)(X), ValueError, r"^gamma has shape \(5,\), wanted \(3, 4\)"),
     (lambda: changed(nc.LayerNorm(4), beta=W)(X), ValueError, r"^beta has shape \(5,\), wanted \(4,\)"),
     # the backward pass
     (lambda: layer().backward(X), ValueError, r"^backward before forward: there is no x .*, call the layer on one$"),
