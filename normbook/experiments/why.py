@@ -418,6 +418,7 @@ LANDSCAPES: tuple[tuple[str, Norm, bool], ...] = (
     ("BN, rate of none", "BN", True),
 )
 LONGER = (0.5, 1.0, 2.0, 4.0)
+DEPTHS = (8, 12)
 
 
 def landscape(data: Data, seeds: tuple[int, ...] = SEEDS, depth: int = 4, width: int = 48) -> dict[str, Array]:
@@ -436,16 +437,9 @@ def landscape(data: Data, seeds: tuple[int, ...] = SEEDS, depth: int = 4, width:
         if norm not in searches:
             searches[norm] = search(plan)
         plan = dataclasses.replace(plan, rates=(best_rate(searches["none" if borrowed else norm]),))
-        seen: dict[str, list[Any]] = {"loss": [], "agreement": [], "beta": []}
-
-        def watch(step: int, nets: Nets, batch: Any, slopes: Any, seen: dict[str, list[Any]] = seen) -> None:
-            if step % 10 == 0:
-                for name, values in _along(nets, batch, slopes).items():
-                    seen[name].append(values)
-
-        _, end = fit(plan, watch)
+        seen, end = _looked(plan)
         for name, values in seen.items():
-            out[name].append(np.array(values))
+            out[name].append(values)
         out["rate"].append(plan.rates[0])
         out["test"].append(end["test"][:, 0])
     images, scaled = Images(dataclasses.replace(plan, rates=(1.0,))), []
@@ -455,6 +449,37 @@ def landscape(data: Data, seeds: tuple[int, ...] = SEEDS, depth: int = 4, width:
         scaled.append(_along(nets, batch, nets.slopes(*batch), hidden=True)["beta"])
     found = _arrays(out) | {"scaled": np.array(scaled)}
     return found | {f"tried {norm}": tried for norm, tried in searches.items()}
+
+
+def deeper(
+    data: Data, seeds: tuple[int, ...] = SEEDS, depths: tuple[int, ...] = DEPTHS, width: int = 48
+) -> dict[str, Array]:
+    """β of deeper networks without a norm and with batch norm, both at the rate that is best without a norm.
+
+    ``beta`` (depths, 2, seeds): mean over the looks of `landscape`; ``test`` likewise; ``rate`` (depths,); ``tried
+    DEPTH``: the search.
+    """
+    out: dict[str, list[Any]] = {"beta": [], "test": [], "rate": []}
+    searches = {}
+    for depth in depths:
+        plan, searches[f"tried {depth}"] = tuned(Plan(data, "none", RATES, seeds, depth=depth, width=width))
+        found = [_looked(dataclasses.replace(plan, norm=norm)) for norm in ("none", "BN")]
+        out["beta"].append([seen["beta"].mean(0) for seen, _ in found])
+        out["test"].append([end["test"][:, 0] for _, end in found])
+        out["rate"].append(plan.rates[0])
+    return _arrays(out) | searches
+
+
+def _looked(plan: Plan) -> tuple[dict[str, Array], dict[str, Array]]:
+    """What `_along` sees before every tenth step, with the looks first; and how the training ends."""
+    seen: list[dict[str, Array]] = []
+
+    def watch(step: int, nets: Nets, batch: Any, slopes: Any) -> None:
+        if step % 10 == 0:
+            seen.append(_along(nets, batch, slopes))
+
+    _, end = fit(plan, watch)
+    return {name: np.array([look[name] for look in seen]) for name in seen[0]}, end
 
 
 def _along(nets: Nets, batch: Any, slopes: Any, hidden: bool = False) -> dict[str, Array]:
@@ -601,6 +626,7 @@ BRANCHES: tuple[tuple[str, Norm, float, bool], ...] = (  # name, norm, scale at 
     ("none 1", "none", 1.0, False),
     ("shrunk", "none", 1.0, True),
     ("BN 1", "BN", 1.0, False),
+    ("BN shrunk", "BN", 1.0, True),
 )
 BRANCH_RATES = tuple(2.0**k for k in range(-5, 0))
 
@@ -717,8 +743,8 @@ def at_fit(course: Array, loss: Array, level: float) -> Array:
 
 
 EXPERIMENTS: dict[str, Callable[..., dict[str, Array]]] = {
-    "shift": shift, "landscape": landscape, "tolerance": tolerance, "edges": edges, "turning": turning,
-    "residual": residual, "ghosts": ghosts,
+    "shift": shift, "landscape": landscape, "deeper": deeper, "tolerance": tolerance, "edges": edges,
+    "turning": turning, "residual": residual, "ghosts": ghosts,
 }  # fmt: skip
 
 
@@ -766,9 +792,9 @@ def measure_all(cache: Path | None = CACHE) -> dict[str, dict[Data, dict[str, Ar
 
 
 __all__ = [
-    "BLOCKS", "BRANCHES", "CHOOSERS", "DATA", "GHOSTS", "GHOST_LOOKS", "GOOD", "KINDS", "LANDSCAPES", "LONGER",
-    "MORE_SEEDS", "RATES", "SEEDS", "SHIFTS", "STARTS", "STRETCHES", "TOLERATED", "TURNS", "WIDE",
-    "Images", "Nets", "Plan", "at_fit", "best_rate", "common_fit", "edge", "edges", "fit", "ghosts", "growth",
-    "landscape", "measure", "measure_all", "rate_accuracy", "residual", "search", "shift", "tolerance", "tuned",
-    "turning",
+    "BLOCKS", "BRANCHES", "CHOOSERS", "DATA", "DEPTHS", "GHOSTS", "GHOST_LOOKS", "GOOD", "KINDS", "LANDSCAPES",
+    "LONGER", "MORE_SEEDS", "RATES", "SEEDS", "SHIFTS", "STARTS", "STRETCHES", "TOLERATED", "TURNS", "WIDE",
+    "Images", "Nets", "Plan", "at_fit", "best_rate", "common_fit", "deeper", "edge", "edges", "fit", "ghosts",
+    "growth", "landscape", "measure", "measure_all", "rate_accuracy", "residual", "search", "shift", "tolerance",
+    "tuned", "turning",
 ]  # fmt: skip

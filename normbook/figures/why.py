@@ -310,7 +310,7 @@ def draw_branches(found: Found) -> Figure:
         ax.set_yticks(
             [-k for k in range(len(BRANCHES))],
             [
-                "none, sum / √2" if shrunk else f"{labels[norm]}branch × {scale:g}"
+                f"{labels[norm]}{'sum / √2' if shrunk else f'branch × {scale:g}'}"
                 for _, norm, scale, shrunk in BRANCHES
             ],
         )

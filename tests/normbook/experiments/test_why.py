@@ -146,7 +146,7 @@ def test_no_chosen_rate_of_the_chapter_lies_at_the_edge_of_its_grid():
                 compared = why.GOOD[data] if name in ("BN", "BN, pinned") else why.GOOD[data][:1]
                 for good in compared:
                     assert np.isfinite(why.edge(found[f"test {name}"], found[f"rates {name}"], good)).all()
-    assert searched == 2 * (3 + 2 + len(why.BRANCHES) + 1)
+    assert searched == 2 * (3 + 2 + len(why.DEPTHS) + len(why.BRANCHES) + 1)
 
 
 def test_an_edge_lies_between_the_first_rate_that_fails_and_the_one_before():
@@ -190,3 +190,14 @@ def test_growth_without_a_norm_begins_at_two_less_one_over_pi_and_rises_toward_t
     for _ in range(4):
         x = x + np.maximum(x, 0) @ (random.standard_normal((1000, 1000)) * np.sqrt(2 / 1000))
     assert x.var(axis=0).mean() / first == pytest.approx(law[4], rel=0.05)
+
+
+@pytest.mark.slow
+def test_deeper_networks_are_looked_at_as_the_landscape_is():
+    seeds = (0, 1)
+    here = why.landscape("digits", seeds)
+    same = why.deeper("digits", seeds, depths=(4,))
+    arms = [name for name, *_ in why.LANDSCAPES]
+    for k, name in enumerate(("none", "BN, rate of none")):
+        np.testing.assert_array_equal(same["beta"][0, k], here["beta"][arms.index(name)].mean(0))
+    assert same["rate"][0] == here["rate"][arms.index("none")]
