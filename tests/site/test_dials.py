@@ -26,7 +26,10 @@ def test_axes_stand_still_between_the_places_of_a_dial(site):
 
 
 # What a reader sees of all dials of a page, and hands that turn them.
-HANDS = "() => {" + pages.UNTIL + """
+HANDS = (
+    "() => {"
+    + pages.UNTIL
+    + """
   const all = () => [...document.querySelectorAll('.nc-explore[id]')];
   const dials = e => [...e.querySelectorAll('.nc-slider, .nc-buttons')];
   const thumb = d => d.querySelector('input')?.value
@@ -53,6 +56,7 @@ HANDS = "() => {" + pages.UNTIL + """
     press: (n, text) => [...all()[n].querySelectorAll('button')].find(b => b.textContent === text && !b.hidden).click(),
   };
 }"""
+)
 
 
 def arrive(window, address):
@@ -152,6 +156,16 @@ def stroke(page, start, *points):
         client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in where]})
 
 
+AT_REST = """() => new Promise((resolve) => {
+  let [at, since] = [scrollY, performance.now()];
+  const look = (now) => {
+    if (scrollY !== at) [at, since] = [scrollY, now];
+    now > since + 300 ? resolve() : requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+})"""
+
+
 def test_a_swipe_over_a_track_scrolls_and_a_tap_turns(visit):
     tour = visit(390, has_touch=True, is_mobile=True)
     page = tour.open("book/scaling.html")
@@ -160,12 +174,15 @@ def test_a_swipe_over_a_track_scrolls_and_a_tap_turns(visit):
     box, before, top = track.bounding_box(), track.input_value(), page.evaluate("scrollY")
     x, y = box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2
     stroke(page, (x, y), *((x, y - 15 * step) for step in range(1, 11)))
-    page.wait_for_timeout(300)
+    page.evaluate(AT_REST)  # a tap on a page that coasts only stops it
     assert page.evaluate("scrollY") > top + 50 and track.input_value() == before
     assert page.locator("#explore-2 .nc-readout").first.inner_text() == "4 000 km"
+    track.evaluate(
+        "(range) => range.scrollIntoView({block: 'center', behavior: 'instant'})"
+    )  # it may have coasted out of sight
     box = track.bounding_box()
     page.touchscreen.tap(box["x"] + 0.95 * box["width"], box["y"] + box["height"] / 2)
-    assert track.input_value() == "5"
+    page.wait_for_function("() => document.querySelector('#explore-2 input').value === '5'")
 
 
 def test_a_change_is_seen_as_a_change(visit):
