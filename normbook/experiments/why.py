@@ -638,11 +638,12 @@ def residual(
 
     ``test`` (arms of ``BRANCHES``, seeds) and ``rate`` (arms,): each arm at its own best rate.  ``variance NAME``
     (2, blocks + 1, seeds): between images, mean over units, at the start and after training, for the arms of scale 1.
+    ``size`` (arms, seeds): root mean square behind the last block over that before the first, at the start.
     ``tried NAME``: the search.
     """
     import torch
 
-    out: dict[str, list[Any]] = {"test": [], "train": [], "rate": []}
+    out: dict[str, list[Any]] = {"test": [], "train": [], "rate": [], "size": []}
     more: dict[str, Array] = {}
     for name, norm, scale, shrunk in BRANCHES:
         plan = Plan(data, norm, BRANCH_RATES, seeds, depth=blocks + 1, width=width, residual=True, shrunk=shrunk,
@@ -652,14 +653,17 @@ def residual(
         for what in ("test", "train"):
             out[what].append(found[what][:, 0])
         out["rate"].append(plan.rates[0])
-        if scale == 1.0:
-            images = Images(plan)
-            x, _ = images.part(0, KNOWN)
-            courses = []
+        images = Images(plan)
+        x, _ = images.part(0, KNOWN)
+        courses = []
+        with torch.no_grad():
             for own in (Nets(plan, images.pixels), nets):
-                with torch.no_grad():
-                    *hidden, _ = own.layers(x)
+                *hidden, _ = own.layers(x)
                 courses.append([own.grid(h.var(1).mean(1))[:, 0] for h in hidden])
+                if own is not nets:
+                    first, last = (own.grid(h.square().mean((1, 2)))[:, 0] for h in (hidden[0], hidden[-1]))
+                    out["size"].append(np.sqrt(last / first))
+        if scale == 1.0:
             more[f"variance {name}"] = np.array(courses)
     return _arrays(out) | more
 
@@ -681,22 +685,24 @@ def growth(correlation: float, blocks: int) -> Array:
 
 
 GHOSTS = (4, 16, 128)
+GHOST_RATES = (1, 2)  # of the best one
 GHOST_LOOKS = (*range(0, 60, 5), *range(60, 241, 15))  # before these steps
 
 
 def ghosts(data: Data, seeds: tuple[int, ...] = tuple(range(20)), depth: int = 2, width: int = 48) -> dict[str, Array]:
     """Noise as a regularizer: the norm batch varies; rate, images and gradient batch of 128 stay.
 
-    ``train``, ``test``, ``loss`` and ``new``, the loss on test images: (norm batches, ``GHOST_LOOKS``, seeds).
-    ``rate`` (1,), the best of norm batch 32; ``tried``.
+    ``train``, ``test``, ``loss`` and ``new``, the loss on test images: (``GHOST_RATES``, norm batches, ``GHOST_LOOKS``,
+    seeds).  ``rate`` (1,), the best of norm batch 32; ``tried``.
     """
     import torch
 
     base = Plan(data, "BN", RATES[1:], seeds, batch=128, norm_batch=32, depth=depth, width=width, steps=60)
     tried = search(base)
+    rates = tuple(times * best_rate(tried) for times in GHOST_RATES)
     out: dict[str, list[Any]] = {name: [] for name in ("train", "test", "loss", "new")}
     for size in GHOSTS:
-        plan = dataclasses.replace(base, rates=(best_rate(tried),), norm_batch=size, steps=GHOST_LOOKS[-1] + 1)
+        plan = dataclasses.replace(base, rates=rates, norm_batch=size, steps=GHOST_LOOKS[-1] + 1)
         images = Images(plan)
         parts = (images.part(0, KNOWN), images.part(KNOWN + CHOSEN, KNOWN + CHOSEN + TESTED))
         seen: dict[str, list[Any]] = {name: [] for name in out}
@@ -709,14 +715,15 @@ def ghosts(data: Data, seeds: tuple[int, ...] = tuple(range(20)), depth: int = 2
             with torch.no_grad():
                 for (x, y), right, loss in zip(parts, ("train", "test"), ("loss", "new"), strict=True):
                     *_, scores = nets.layers(x, population=population)
-                    seen[right].append(nets.grid((scores.argmax(-1) == y).double().mean(1))[:, 0])
+                    seen[right].append(nets.grid((scores.argmax(-1) == y).double().mean(1)))
                     flat = torch.nn.functional.cross_entropy(scores.reshape(-1, 10), y.flatten(), reduction="none")
-                    seen[loss].append(nets.grid(flat.reshape(y.shape).mean(1))[:, 0])
+                    seen[loss].append(nets.grid(flat.reshape(y.shape).mean(1)))
 
         fit(plan, watch)
         for name, values in seen.items():
             out[name].append(values)
-    return _arrays(out) | {"rate": np.array([best_rate(tried)]), "tried": tried}
+    by_rate = {name: np.moveaxis(np.array(values), -1, 0) for name, values in out.items()}
+    return by_rate | {"rate": np.array([best_rate(tried)]), "tried": tried}
 
 
 def common_fit(loss: Array) -> float:
@@ -792,9 +799,9 @@ def measure_all(cache: Path | None = CACHE) -> dict[str, dict[Data, dict[str, Ar
 
 
 __all__ = [
-    "BLOCKS", "BRANCHES", "CHOOSERS", "DATA", "DEPTHS", "GHOSTS", "GHOST_LOOKS", "GOOD", "KINDS", "LANDSCAPES",
-    "LONGER", "MORE_SEEDS", "RATES", "SEEDS", "SHIFTS", "STARTS", "STRETCHES", "TOLERATED", "TURNS", "WIDE",
-    "Images", "Nets", "Plan", "at_fit", "best_rate", "common_fit", "deeper", "edge", "edges", "fit", "ghosts",
+    "BLOCKS", "BRANCHES", "CHOOSERS", "DATA", "DEPTHS", "GHOSTS", "GHOST_LOOKS", "GHOST_RATES", "GOOD", "KINDS",
+    "LANDSCAPES", "LONGER", "MORE_SEEDS", "RATES", "SEEDS", "SHIFTS", "STARTS", "STRETCHES", "TOLERATED", "TURNS",
+    "WIDE", "Images", "Nets", "Plan", "at_fit", "best_rate", "common_fit", "deeper", "edge", "edges", "fit", "ghosts",
     "growth", "landscape", "measure", "measure_all", "rate_accuracy", "residual", "search", "shift", "tolerance",
     "tuned", "turning",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from normbook.experiments.why import (
     BRANCHES,
     DATA,
     GHOST_LOOKS,
+    GHOST_RATES,
     GHOSTS,
     GOOD,
     LANDSCAPES,
@@ -309,10 +310,7 @@ def draw_branches(found: Found) -> Figure:
         ax.set(title=TITLES[data], xlabel="test accuracy (%)", xlim=(0, 100))
         ax.set_yticks(
             [-k for k in range(len(BRANCHES))],
-            [
-                f"{labels[norm]}{'sum / √2' if shrunk else f'branch × {scale:g}'}"
-                for _, norm, scale, shrunk in BRANCHES
-            ],
+            [f"{labels[norm]}{'sum / √2' if shrunk else f'branch × {scale:g}'}" for _, norm, scale, shrunk in BRANCHES],
         )
     numbers = "medians: " + "; ".join(said)
     return fig.describe(
@@ -323,16 +321,20 @@ def draw_branches(found: Found) -> Figure:
 
 
 @picture
-def draw_noise(found: Found, against: str, data: str = "fashion") -> Figure:
-    """Loss on new images by norm batch, against the steps or against the loss on the training images."""
+def draw_noise(found: Found, against: str, data: str = "fashion", rate: int = 0) -> Figure:
+    """Loss on new images by norm batch, against the steps or against the loss on the training images.
+
+    ``rate``: which of ``GHOST_RATES``.
+    """
     fig, ax = figure(3.2)
     said, by_steps = [], against == "steps"
-    level = common_fit(found[data]["loss"])
+    course = {what: found[data][what][rate] for what in ("loss", "new")}
+    level = common_fit(course["loss"])
     for k, (size, color, line) in enumerate(zip(GHOSTS, (ORANGE, GREEN, BLUE), ("--", "-.", "-"), strict=True)):
-        loss, new = (found[data][what][k].mean(1)[1:] for what in ("loss", "new"))
+        loss, new = (course[what][k].mean(1)[1:] for what in ("loss", "new"))
         x = np.array(GHOST_LOOKS)[1:] if by_steps else loss
         ax.plot(x, new, color=color, linestyle=line, marker=".", label=f"norm batch {size}")
-        equal = at_fit(found[data]["new"][k], found[data]["loss"][k], level).mean()
+        equal = at_fit(course["new"][k], course["loss"][k], level).mean()
         said.append(f"{size}: training {loss[-1]:.2f}, new {new[-1]:.2f}" if by_steps else f"{size}: {equal:.2f}")
     if by_steps:
         ax.set(xlabel="steps", xlim=(-5, 245))
@@ -342,7 +344,10 @@ def draw_noise(found: Found, against: str, data: str = "fashion") -> Figure:
     ax.set(ylabel="loss on new images", ylim=(0, 1.1))
     _legend(fig, ax, 2)
     what = "losses at the end" if by_steps else f"loss on new images where that on training images is {level:.2f},"
-    numbers = f"{TITLES[data]}, {what} by norm batch: " + "; ".join(said)
+    numbers = (
+        f"{TITLES[data]}, rate {GHOST_RATES[rate] * found[data]['rate'].item():g}, {what} by norm batch: "
+        + "; ".join(said)
+    )
     return fig.describe(
         f"Loss on new images against {against}, a line for each of three norm batches, means over seeds. {numbers}.",
         numbers,

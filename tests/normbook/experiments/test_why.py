@@ -201,3 +201,25 @@ def test_deeper_networks_are_looked_at_as_the_landscape_is():
     for k, name in enumerate(("none", "BN, rate of none")):
         np.testing.assert_array_equal(same["beta"][0, k], here["beta"][arms.index(name)].mean(0))
     assert same["rate"][0] == here["rate"][arms.index("none")]
+
+
+@pytest.mark.slow
+def test_ghosts_train_at_the_best_rate_and_at_twice_it():
+    found = why.ghosts("digits", seeds=(0, 1))
+    rate, shape = found["rate"].item(), (len(why.GHOST_RATES), len(why.GHOSTS), len(why.GHOST_LOOKS), 2)
+    assert found["loss"].shape == found["new"].shape == shape
+    np.testing.assert_array_equal(found["loss"][0, :, 0], found["loss"][1, :, 0])  # untrained, a rate does nothing
+    steps = why.GHOST_LOOKS[-1]
+    base = why.Plan("digits", "BN", (rate,), (0, 1), batch=128, norm_batch=4, steps=steps, depth=2, width=48)
+    for times, own in zip(why.GHOST_RATES, found["test"], strict=True):
+        plan = dataclasses.replace(base, rates=(times * rate,))
+        np.testing.assert_allclose(why.fit(plan)[1]["test"][:, 0], own[0, -1], atol=1e-3)
+
+
+@pytest.mark.slow
+def test_small_branches_and_divided_sums_have_about_the_same_size_and_others_have_not():
+    sizes = why.measure("residual", "digits")["size"].mean(1)
+    by_arm = {name: size for (name, *_), size in zip(why.BRANCHES, sizes, strict=True)}
+    assert by_arm["none 0"] == 1
+    for name, law in (("shrunk", 1), ("none 0.25", (1 + 1 / 16) ** 5), ("none 1", 2**5)):
+        assert by_arm[name] == pytest.approx(law, rel=0.15), name

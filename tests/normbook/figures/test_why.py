@@ -5,6 +5,7 @@ from normbook.experiments.why import (
     BRANCHES,
     DATA,
     GHOST_LOOKS,
+    GHOST_RATES,
     GHOSTS,
     KINDS,
     LANDSCAPES,
@@ -46,9 +47,10 @@ def found():
     one["variance none 1"] = np.repeat(2.0**ups, 2, 0) * np.ones(3)
     one["variance none 1"][1, :, 0] = np.nan  # one seed broke down in training
     one["variance shrunk"] = np.ones((2, 11, 3))
-    one["new"] = filled(len(GHOSTS), len(GHOST_LOOKS))
-    falling = filled(len(GHOSTS), len(GHOST_LOOKS))
-    falling[:, :2] = 2.0
+    one["new"] = filled(len(GHOST_RATES), len(GHOSTS), len(GHOST_LOOKS))
+    one["rate"] = np.array([0.5])
+    falling = filled(len(GHOST_RATES), len(GHOSTS), len(GHOST_LOOKS))
+    falling[:, :, :2] = 2.0
     shift = one | {"loss": filled(len(SHIFTS))}
     step = one | {"loss": filled(len(LANDSCAPES), looks, len(STRETCHES))}
     return {
