@@ -277,7 +277,8 @@ def scale(labels: Sequence[str]) -> str:
     marks = "".join(
         f"<span>{html.escape(label) if number % step == 0 else ''}</span>" for number, label in enumerate(labels)
     )
-    return f'<div class="nc-scale{"" if step == 1 else " nc-ends"}" aria-hidden="true">{marks}</div>'
+    inside = step > 1 or max(len(labels[0]), len(labels[-1])) > 4  # longer ones would be cut at a phone's edge
+    return f'<div class="nc-scale{" nc-ends" if inside else ""}" aria-hidden="true">{marks}</div>'
 
 
 def _buttons(dial: Dial, name: str) -> str:

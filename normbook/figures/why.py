@@ -321,14 +321,15 @@ def draw_branches(found: Found) -> Figure:
 
 
 @picture
-def draw_noise(found: Found, against: str, data: str = "fashion", rate: int = 0) -> Figure:
+def draw_noise(found: Found, against: str, data: str = "fashion", rate: str = "the best") -> Figure:
     """Loss on new images by norm batch, against the steps or against the loss on the training images.
 
-    ``rate``: which of ``GHOST_RATES``.
+    ``rate``: "the best" or "twice it", as in ``GHOST_RATES``.
     """
     fig, ax = figure(3.2)
     said, by_steps = [], against == "steps"
-    course = {what: found[data][what][rate] for what in ("loss", "new")}
+    at_rate = ("the best", "twice it").index(rate)
+    course = {what: found[data][what][at_rate] for what in ("loss", "new")}
     level = common_fit(course["loss"])
     for k, (size, color, line) in enumerate(zip(GHOSTS, (ORANGE, GREEN, BLUE), ("--", "-.", "-"), strict=True)):
         loss, new = (course[what][k].mean(1)[1:] for what in ("loss", "new"))
@@ -345,7 +346,7 @@ def draw_noise(found: Found, against: str, data: str = "fashion", rate: int = 0)
     _legend(fig, ax, 2)
     what = "losses at the end" if by_steps else f"loss on new images where that on training images is {level:.2f},"
     numbers = (
-        f"{TITLES[data]}, rate {GHOST_RATES[rate] * found[data]['rate'].item():g}, {what} by norm batch: "
+        f"{TITLES[data]}, rate {GHOST_RATES[at_rate] * found[data]['rate'].item():g}, {what} by norm batch: "
         + "; ".join(said)
     )
     return fig.describe(

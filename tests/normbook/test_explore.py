@@ -209,6 +209,8 @@ def test_the_scale_is_written_on_a_dial(published):
     long = [(f"{10**n} kilometers", 10**n) for n in range(4)]
     shown = published(draw, size=long)._repr_html_()
     assert marks(shown) == ["1 kilometers", "", "", "1000 kilometers"] and "nc-ends" in shown
+    shown = published(draw, size=[("the best", 1), ("twice it", 2)])._repr_html_()
+    assert marks(shown) == ["the best", "twice it"] and "nc-ends" in shown  # half of a label leaves the track at most
     rates = [1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4]
     shown = published(draw, size=[(f"1/{1 / rate:.0f}" if rate < 1 else f"{rate:g}", rate) for rate in rates])
     assert marks(shown._repr_html_()) == ["1/128", "", "", "1/16", "", "", "1/2", "", "", "4"]
