@@ -63,7 +63,8 @@ DROPS = "|".join([  # what nobody can use in a browser, or only with what is not
 PAGE_DROPS = "|".join([  # and what no cell needs in a page
     DROPS,
     r"DejaVu(Serif|SansMono-)|backend_(webagg|nbagg)|\.pyi$|^(_pyrepl|multiprocessing)/",
-    r"^(doctest|pdb|pickletools|pydoc|socketserver|unittest/mock)\.py$",
+    r"^(doctest|pdb|pickletools|pydoc|socketserver|unittest/mock)\.py$|^(sqlite3|xml/(dom|sax))/",
+    r"^(compileall|modulefinder|netrc|nturl2path|pty|pyclbr|tabnanny|tty|wave|webbrowser|zipapp)\.py$",
     r"^encodings/(?!__init__|aliases|ascii|charmap|cp437|cp1252|idna|iso8859_1\.|latin_1|punycode|raw_unicode|u|mbcs)",
     r"^tqdm/(contrib|dask|keras|rich|tk)\b",
 ])  # fmt: skip

@@ -217,6 +217,28 @@ def _small(choose: tuple[int, ...]) -> Plan:
     )
 
 
+def _small_on_digits(choose: tuple[int, ...]) -> Plan:
+    """What decides about small norm batches and images that are alike, on the digits; the build chooses its rates."""
+    settings: dict[str, tuple[Norm, dict[str, Any]]] = {
+        "plain IN": ("IN", {}),
+        "plain BN 1": ("BN", {"norm_batch": 1}),
+        "plain BN 2": ("BN", {"norm_batch": 2}),
+        "alike 1 IN": ("IN", {"alike": 1.0, "norm_batch": 8}),
+        "alike 1 BN": ("BN", {"alike": 1.0, "norm_batch": 8}),
+        "contrast IN": ("IN", {"contrast": 0.8}),
+        "contrast BN 2": ("BN", {"contrast": 0.8, "norm_batch": 2}),
+        "contrast BN 32": ("BN", {"contrast": 0.8}),
+    }
+    return tuple(
+        Entry(
+            f"digits {name}",
+            Job(norm=norm, images=9600, rates=_start(norm), seeds=tuple(range(12)), **_DIGITS, **more),
+            choose,
+        )
+        for name, (norm, more) in settings.items()
+    )
+
+
 _CLOTHES: dict[str, Any] = {"data": "fashion", "strides": (2, 1, 2, 1, 1), "width": 8, "known": 1000}
 #: The long run: the search for the rates of the book's own settings, then everything once more at a larger scale.
 LONG: Plan = (
@@ -231,14 +253,14 @@ LONG: Plan = (
 
 
 def book() -> Plan:
-    """What the book runs: each setting at the rate that the long run chose for it, with seeds that had no say."""
+    """What the book runs: each setting at the rate that other seeds chose for it, most of them in the long run."""
     chosen = {name: row.rate for name, row in read().items()}
     plan = []
     for entry in _small(_CHOOSE):
         rate = chosen.get(entry.name) if entry.choose else None
         job = dataclasses.replace(entry.job, rates=(rate,)) if rate is not None else entry.job
         plan.append(Entry(entry.name, job))
-    return tuple(plan)
+    return (*plan, *_small_on_digits(_CHOOSE))
 
 
 @functools.cache

@@ -203,6 +203,14 @@ class Nets:
                 for w, length in zip(self.weights, self.lengths, strict=True):
                     w.mul_(length / w.norm(dim=1, keepdim=True))
 
+    def grown(self) -> torch.Tensor:
+        """How long the weights of a hidden unit are over their first length, mean of all units: (networks,)."""
+        import torch
+
+        pairs = zip(self.weights, self.lengths, strict=True)
+        ratios = [(w.detach().norm(dim=1, keepdim=True) / first).mean((1, 2)) for w, first in pairs]
+        return torch.stack(ratios).mean(0)
+
     def grid(self, values: torch.Tensor) -> Array:
         """(networks,) → (seeds, rates)."""
         return values.detach().double().numpy().reshape(len(self.plan.seeds), len(self.plan.rates))
@@ -456,16 +464,17 @@ def deeper(
 ) -> dict[str, Array]:
     """β of deeper networks without a norm and with batch norm, both at the rate that is best without a norm.
 
-    ``beta`` (depths, 2, seeds): mean over the looks of `landscape`; ``test`` likewise; ``rate`` (depths,); ``tried
-    DEPTH``: the search.
+    ``beta`` (depths, 2, seeds): mean over the looks of `landscape`; ``test`` and ``length``, that of the hidden weights
+    over their first, at the end, likewise; ``rate`` (depths,); ``tried DEPTH``: the search.
     """
-    out: dict[str, list[Any]] = {"beta": [], "test": [], "rate": []}
+    out: dict[str, list[Any]] = {"beta": [], "test": [], "length": [], "rate": []}
     searches = {}
     for depth in depths:
         plan, searches[f"tried {depth}"] = tuned(Plan(data, "none", RATES, seeds, depth=depth, width=width))
         found = [_looked(dataclasses.replace(plan, norm=norm)) for norm in ("none", "BN")]
         out["beta"].append([seen["beta"].mean(0) for seen, _ in found])
-        out["test"].append([end["test"][:, 0] for _, end in found])
+        for name in ("test", "length"):
+            out[name].append([end[name][:, 0] for _, end in found])
         out["rate"].append(plan.rates[0])
     return _arrays(out) | searches
 
@@ -478,7 +487,8 @@ def _looked(plan: Plan) -> tuple[dict[str, Array], dict[str, Array]]:
         if step % 10 == 0:
             seen.append(_along(nets, batch, slopes))
 
-    _, end = fit(plan, watch)
+    nets, end = fit(plan, watch)
+    end["length"] = nets.grid(nets.grown())
     return {name: np.array([look[name] for look in seen]) for name in seen[0]}, end
 
 
@@ -527,9 +537,7 @@ def tolerance(data: Data, seeds: tuple[int, ...] = SEEDS, depth: int = 4, width:
         def watch(step: int, nets: Nets, batch: Any, slopes: Any, seen: dict[str, list[Any]] = seen) -> None:
             if step % 5 == 0:
                 seen["course"].append(nets.grid(nets.loss(*batch)))
-                grown = sum((w.detach().norm(dim=1, keepdim=True) / start).mean((1, 2))
-                            for w, start in zip(nets.weights, nets.lengths, strict=True))  # fmt: skip
-                seen["length"].append(nets.grid(grown / len(nets.weights)))
+                seen["length"].append(nets.grid(nets.grown()))
 
         _, found = fit(Plan(data, norm, WIDE, seeds, depth=depth, width=width), watch)
         out["test"].append(found["test"])
@@ -632,7 +640,7 @@ BRANCH_RATES = tuple(2.0**k for k in range(-5, 0))
 
 
 def residual(
-    data: Data, seeds: tuple[int, ...] = MORE_SEEDS, blocks: int = BLOCKS, width: int = 48
+    data: Data, seeds: tuple[int, ...] = tuple(range(24)), blocks: int = BLOCKS, width: int = 48
 ) -> dict[str, Array]:
     """Residual networks: variance by block at the start and after training, accuracy by the scale of the branches.
 

@@ -247,14 +247,21 @@ def test_the_long_run_covers_the_grid():
     assert names["28 contrast IN"].contrast == 0.8 and names["28 alike 0.75 BN"].alike == 0.75
 
 
-def test_what_the_book_runs_takes_its_rates_from_the_long_run():
+def test_what_the_book_runs_takes_its_rates_from_the_long_run_or_lets_other_seeds_choose():
     long = sweep.read()
     plan = sweep.book()
     assert len({entry.name for entry in plan}) == len(plan)
     for entry in plan:
-        assert not entry.choose and len(entry.job.seeds) >= 5 and not {100, 101} & set(entry.job.seeds)
-        if "rates" not in entry.name:
+        assert len(entry.job.seeds) >= 5 and not {100, 101} & set(entry.job.seeds)
+        assert entry.choose == (() if entry.name in long or "rates" in entry.name else (100, 101))
+        if entry.name in long and "rates" not in entry.name:
             assert entry.job.rates == (long[entry.name].rate,)
+    assert sum(bool(entry.choose) for entry in plan) == 8
+
+
+def test_small_batches_of_digits_share_everything_but_the_question():
+    free = {"norm": "none", "norm_batch": 1, "alike": 0.0, "contrast": 0.0, "rates": (1.0,)}
+    assert len({dataclasses.replace(e.job, **free) for e in sweep.book() if e.choose}) == 1
 
 
 # The long run
