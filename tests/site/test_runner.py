@@ -17,16 +17,28 @@ import conftest as pages
 
 SITE = pages.SITE
 CELLS = SITE / "_static" / "cells"
-RUNNABLE = sorted(path.stem for path in CELLS.glob("*.json"))
+
+
+def visible(chapter):
+    """The cells that get buttons; on the first page and the playground there are none, their dials alone compute."""
+    known = json.loads((CELLS / f"{chapter}.json").read_text("utf8"))["cells"]
+    return [cell for cell in known if not cell["skip"] and not cell["name"].startswith("hidden")]
+
+
+RUNNABLE = sorted(path.stem for path in CELLS.glob("*.json") if visible(path.stem))
 CHAPTERS = (os.environ.get("CHAPTERS", "").split() or RUNNABLE) if os.environ.get("LIVE_TEST") else ["scaling"]
 LATE = re.compile(r"/_static/(cells|python|vendor/editor|kernel|runner-worker)")  # nothing of these before a click
 
 # What a reader does, for the n-th cell with buttons: open it, write into it, run it to its end.
-HANDS = "() => {" + pages.UNTIL + """
+HANDS = (
+    "() => {"
+    + pages.UNTIL
+    + """
   const cells = () => [...document.querySelectorAll('div.cell')].filter(c => c.querySelector(':scope > .nc-tools'));
-  const button = (n, text) => [...cells()[n].querySelectorAll('.nc-tools button')].find(b => b.textContent === text);
+  const own = n => cells()[n].querySelector(':scope > .nc-tools');  // not those of a picture in its output
+  const button = (n, text) => [...own(n).querySelectorAll('button')].find(b => b.textContent === text);
   const editor = n => cells()[n].querySelector('.nc-editor').firstChild?.shadowRoot?.querySelector('.cm-content');
-  const status = n => cells()[n].querySelector('.nc-status').textContent;
+  const status = n => own(n).querySelector('.nc-status').textContent;
   const over = n => until(() => button(n, 'Stop').getAttribute('aria-disabled') === 'true', 'the end of cell ' + n);
   const hands = {
     count: () => cells().length,
@@ -61,6 +73,7 @@ HANDS = "() => {" + pages.UNTIL + """
   };
   window.hands = hands;
 }"""
+)
 
 
 @pytest.fixture(autouse=True)
@@ -111,18 +124,17 @@ def test_every_cell_runs_to_the_end(window, server, chapter):
     """In order, as a reader would: no error, something new in the place of what was drawn, figures as figures."""
     window.console.clear()
     visit(window, server, chapter)
-    known = json.loads((CELLS / f"{chapter}.json").read_text("utf8"))["cells"]
-    visible = [cell for cell in known if not cell["skip"] and not cell["name"].startswith("hidden")]
-    assert window.evaluate("() => hands.count()") == len(visible) > 0
+    cells = visible(chapter)
+    assert window.evaluate("() => hands.count()") == len(cells)
     pictures = 0
-    for n, cell in enumerate(visible):
+    for n, cell in enumerate(cells):
         done = run(window, n)
         assert done["status"].startswith("Done in"), f"{cell['source']}\n{done['status']}\n{done['text']}"
         last = cell["source"].rstrip().splitlines()[-1]
         if re.match(r"(draw_\w+|explore|print)\(", last):
             assert done["text"].strip() and done["shown"] == 1, cell["source"]
         pictures += done["pictures"]
-    assert pictures or not any(re.search(r"^(draw_|explore\()", c["source"], re.M) for c in visible)
+    assert pictures or not any(re.search(r"^(draw_|explore\()", c["source"], re.M) for c in cells)
     assert not [line for line in window.console if not line.startswith(("debug", "info"))]
 
 
