@@ -23,6 +23,11 @@ def run(*command, **options):
     subprocess.run([str(part) for part in command], check=True, **options)
 
 
+def test(python, names, folder):
+    """These of the sdist's tests, from a folder without the repository's settings."""
+    run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "markers=slow", *names, cwd=folder)
+
+
 def environment(folder, *packages):
     run(sys.executable, "-m", "venv", folder)
     pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -59,13 +64,13 @@ def main(out):
                 [python, "-c", "import normcore; print(normcore.__file__)"], cwd=work, check=True, capture_output=True
             )
             assert str(ROOT) not in found.stdout.decode(), "the tests would try the repository, not the package"
-            run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ALONE, cwd=tests)
+            test(python, ALONE, tests)
             print(f"{artifact.name}: installs with NumPy alone and passes its tests", flush=True)
         torch = f"normcore[torch] @ {wheel.resolve().as_uri()}"
-        python = environment(work / "torch", torch, "torch==2.13.0", "pytest", "hypothesis")
+        python = environment(work / "torch", torch, "torch==2.13.0", "onnx", "onnxscript", "pytest", "hypothesis")
         for artifact in (wheel, sdist):
             run(python, "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", artifact.resolve())
-            run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *WITH_TORCH, cwd=tests)
+            test(python, WITH_TORCH, tests)
             print(f"{artifact.name}: passes its tests beside torch", flush=True)
 
 

@@ -223,6 +223,7 @@ def _small_on_digits(choose: tuple[int, ...]) -> Plan:
         "plain IN": ("IN", {}),
         "plain BN 1": ("BN", {"norm_batch": 1}),
         "plain BN 2": ("BN", {"norm_batch": 2}),
+        "plain BN 8": ("BN", {"norm_batch": 8}),
         "alike 1 IN": ("IN", {"alike": 1.0, "norm_batch": 8}),
         "alike 1 BN": ("BN", {"alike": 1.0, "norm_batch": 8}),
         "contrast IN": ("IN", {"contrast": 0.8}),

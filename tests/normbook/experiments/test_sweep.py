@@ -256,7 +256,7 @@ def test_what_the_book_runs_takes_its_rates_from_the_long_run_or_lets_other_seed
         assert entry.choose == (() if entry.name in long or "rates" in entry.name else (100, 101))
         if entry.name in long and "rates" not in entry.name:
             assert entry.job.rates == (long[entry.name].rate,)
-    assert sum(bool(entry.choose) for entry in plan) == 8
+    assert sum(bool(entry.choose) for entry in plan) == 9
 
 
 def test_small_batches_of_digits_share_everything_but_the_question():
