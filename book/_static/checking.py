@@ -61,7 +61,7 @@ def judged(box, send):
         return trouble
     for name in box["asked"]:
         if name not in answer:
-            return {"hint": f"There is no {name} in your answer. Start over brings the first lines back."}
+            return {"hint": absent(name, source)}
     seen = Record()
     failure = behavior(answer, box, seen)
     if failure is None:
@@ -69,6 +69,16 @@ def judged(box, send):
     if seen.nothing:
         return {"hint": f"{seen.nothing} returns nothing yet. Does it end with return?"}
     return next(({"hint": hint} for hint in made(answer, box, seen)), failure)
+
+
+def absent(name, source):
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and node.name == name and node.col_offset:
+            return (
+                f"{name} stands inside another function, since its line {node.lineno} is indented. Begin that line at "
+                "the left edge."
+            )
+    return f"There is no {name} in your answer. Start over brings the first lines back."
 
 
 def made(answer, box, seen):

@@ -163,6 +163,7 @@ def test_a_box_that_is_not_complete_stops_the_build(old, new, says):
 
 TWICE = "def twice(x):\n    return 2 * x"
 FAILS = "This does not hold for your answer: "
+INSIDE = "twice stands inside another function, since its line 4 is indented. Begin that line at the left edge."
 GAP = "Something is still missing: put your answer in the place of the dots in line 3."
 
 
@@ -176,6 +177,7 @@ GAP = "Something is still missing: put your answer in the place of the dots in l
         ("[2, 4]", TWICE + " or 1", {"hint": "Nothing stays nothing."}),
         ("[2, 4]", "def twice(x):\n    2 * x", {"hint": "twice returns nothing yet. Does it end with return?"}),
         ("[2, 4]", "", {"hint": "There is no twice in your answer. Start over brings the first lines back."}),
+        ("[2, 4]", "def two(x):\n    return 2\n    " + TWICE.replace("\n", "\n    "), {"hint": INSIDE}),
         ("[2, 4]", "def twice(x):\n    ...", {"hint": GAP}),
         ("[2, 4]", TWICE + "\ngiven[0] = 3", {"hint": f"{FAILS}doubled == [2 * x for x in given]"}),
         ("[2, 4]", "def twice(x):\n    return 2 * y", "Python does not know the name y"),
