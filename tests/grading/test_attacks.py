@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 import nbformat
@@ -22,6 +23,14 @@ from tests.grading.attacks import ATTACKS
 
 pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed: no sandbox to test")
 
+# The ordinary user's class meets a third of the attacks, mixed, in `make test`; all of them in `make whole-test`.
+LOOKED_AT = (
+    "keeps-the-hidden-inputs-and-prints-them", "searches-its-memory", "looks-into-other-processes",
+    "looks-for-other-ways-out", "asks-the-kernel-for-more", "writes-html-in-an-answer", "shows-html",
+    "hides-addresses-in-links",
+)  # fmt: skip
+MIXED = sorted(ATTACKS, key=lambda name: (name not in LOOKED_AT, zlib.crc32(name.encode())))
+A_THIRD = len(MIXED) // 3
 HONEST = ("honest", "unbiased", "untouched", "raises-after-the-answer", "metadata-stripped", "answer-missing")
 MEMORY = 1_000_000_000 + os.getpid()  # its digits tell the processes of this test from any others
 ORDINARY = ("--tmpfs", "/sys/fs/cgroup", "--unshare-user", "--uid", "1000", "--gid", "1000")
@@ -37,9 +46,10 @@ print("PEAK", int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]
 """
 
 
-def write_class(folder, canary):
-    """Honest and hostile students in turn."""
-    for student, (change, _, *_) in {k: class_.SUBMISSIONS[k] for k in HONEST}.items() | ATTACKS.items():
+def write_class(folder, canary, attacks):
+    """Honest students, and those who attack."""
+    hostile = {k: ATTACKS[k] for k in attacks}
+    for student, (change, _, *_) in ({k: class_.SUBMISSIONS[k] for k in HONEST} | hostile).items():
         notebook = class_.solved()
         notebook = change(notebook) or notebook
         for cell in notebook.cells:
@@ -62,7 +72,8 @@ def graded(request):
         (base / "tmp").mkdir()
         canary = base / "canary"
         canary.write_text("alive")
-        write_class(base / "submitted", canary)
+        whole = request.param == "own" or os.environ.get("WHOLE")
+        write_class(base / "submitted", canary, MIXED if whole else MIXED[:A_THIRD])
         limits = {"CELL_SECONDS": "6", "LIMIT_MEMORY": str(MEMORY)}
         own = {"SECRET_TOKEN": "CANARY", "TMPDIR": str(base / "tmp"), "PYTHONPATH": str(GRADING.parent), "HOME": name}
         environment = {k: v for k, v in os.environ.items() if k != "UNSANDBOXED"} | own | limits
@@ -87,7 +98,8 @@ def test_honest_grades_do_not_move(graded):
     assert {s: total(rows[s]) for s in HONEST} == {s: class_.SUBMISSIONS[s][1] for s in HONEST}
 
 
-@pytest.mark.parametrize("student", ATTACKS)
+@pytest.mark.sample(len(MIXED) + A_THIRD)  # the user's own class comes first
+@pytest.mark.parametrize("student", MIXED)
 def test_an_attack_gains_nothing(graded, student):
     _, rows, _ = graded
     assert len(rows[student]) == 7
