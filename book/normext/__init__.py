@@ -12,6 +12,7 @@ import os
 from normext import (
     ahead,
     answers,
+    cards,
     dials,
     execution_key,
     figures,
@@ -72,6 +73,7 @@ HOOKS = (
     ("html-page-context", figures.add_buttons, 940),
     ("html-page-context", dials.move_pictures, 950),
     ("html-page-context", figures.number, 955),
+    ("html-page-context", cards.lay_out, 957),
     ("html-page-context", slides.keep, 960),
     ("html-page-context", search.offer, 970),
     ("html-page-context", theme.dress, 990),

@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[1] / "_theme"
 PARENTS = [f"styles/{name}.css" for name in ("theme", "bootstrap", "pydata-sphinx-theme")]  # linked by their templates
 PARENTS_SCRIPTS = ("scripts/bootstrap.js", "scripts/pydata-sphinx-theme.js")
 STYLE, SCRIPT = "site.css", "site.js"  # the bundles
-PAGE = ("buttons.js", "contents.js", "drawers.js", "folds.js", "tables.js", "scroll.js", "copy.js")
+PAGE = ("buttons.js", "contents.js", "drawers.js", "folds.js", "scroll.js", "copy.js")
 SCRIPTS = (*PAGE, "live.js", "dials.js", "figures.js")  # one file in the page
 STYLES = {
     **dict.fromkeys(("fonts.css", "dials.css", "playground.css", "questions.css", "runner.css", "answers.css"), 500),

@@ -224,3 +224,24 @@ def test_tables_on_a_phone(visit):
     captions = page.locator(".nc-table:not(.nc-ledger) caption")
     assert captions.count() > 1
     assert max(captions.evaluate_all("all => all.map(e => e.offsetWidth - e.closest('.nc-table').clientWidth)")) <= 0
+
+
+SHIFTS = """
+window.moved = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.moved += entry.value;
+}).observe({type: 'layout-shift', buffered: true});
+"""
+
+
+@pytest.mark.parametrize("name", ["run", "noisy-statistics", "playground"])
+@pytest.mark.parametrize("width", [1350, 412])
+def test_nothing_moves_while_a_page_arrives(visit, name, width):
+    """On a slow line the text stands before the page's contents, and a phone's table before all scripts."""
+    tour = visit(width)
+    line = {"offline": False, "latency": 40, "downloadThroughput": 1.2e6, "uploadThroughput": 1e6}
+    tour.page.context.new_cdp_session(tour.page).send("Network.emulateNetworkConditions", line)
+    tour.page.add_init_script(SHIFTS)
+    page = tour.open(f"book/{name}.html")
+    page.wait_for_timeout(300)
+    assert page.evaluate("() => window.moved") < 0.05
