@@ -72,10 +72,11 @@ def judged(box, send):
 
 
 def absent(name, source):
+    """A function that was asked for and is not there, or stands too far to the right."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef) and node.name == name and node.col_offset:
             return (
-                f"{name} stands inside another function, since its line {node.lineno} is indented. Begin that line at "
+                f"{name} stands inside something else, since its line {node.lineno} is indented. Begin that line at "
                 "the left edge."
             )
     return f"There is no {name} in your answer. Start over brings the first lines back."

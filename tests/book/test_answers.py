@@ -163,7 +163,7 @@ def test_a_box_that_is_not_complete_stops_the_build(old, new, says):
 
 TWICE = "def twice(x):\n    return 2 * x"
 FAILS = "This does not hold for your answer: "
-INSIDE = "twice stands inside another function, since its line 4 is indented. Begin that line at the left edge."
+INSIDE = "twice stands inside something else, since its line 4 is indented. Begin that line at the left edge."
 GAP = "Something is still missing: put your answer in the place of the dots in line 3."
 
 

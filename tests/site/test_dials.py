@@ -26,10 +26,7 @@ def test_axes_stand_still_between_the_places_of_a_dial(site):
 
 
 # What a reader sees of all dials of a page, and hands that turn them.
-HANDS = (
-    "() => {"
-    + pages.UNTIL
-    + """
+HANDS = "() => {" + pages.UNTIL + """
   const all = () => [...document.querySelectorAll('.nc-explore[id]')];
   const dials = e => [...e.querySelectorAll('.nc-slider, .nc-buttons')];
   const thumb = d => d.querySelector('input')?.value
@@ -56,7 +53,6 @@ HANDS = (
     press: (n, text) => [...all()[n].querySelectorAll('button')].find(b => b.textContent === text && !b.hidden).click(),
   };
 }"""
-)
 
 
 def arrive(window, address):
@@ -177,9 +173,8 @@ def test_a_swipe_over_a_track_scrolls_and_a_tap_turns(visit):
     page.evaluate(AT_REST)  # a tap on a page that coasts only stops it
     assert page.evaluate("scrollY") > top + 50 and track.input_value() == before
     assert page.locator("#explore-2 .nc-readout").first.inner_text() == "4 000 km"
-    track.evaluate(
-        "(range) => range.scrollIntoView({block: 'center', behavior: 'instant'})"
-    )  # it may have coasted out of sight
+    # it may have coasted out of sight
+    track.evaluate("(range) => range.scrollIntoView({block: 'center', behavior: 'instant'})")
     box = track.bounding_box()
     page.touchscreen.tap(box["x"] + 0.95 * box["width"], box["y"] + box["height"] / 2)
     page.wait_for_function("() => document.querySelector('#explore-2 input').value === '5'")

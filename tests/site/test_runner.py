@@ -30,10 +30,7 @@ CHAPTERS = (os.environ.get("CHAPTERS", "").split() or RUNNABLE) if os.environ.ge
 LATE = re.compile(r"/_static/(cells|python|vendor/editor|kernel|runner-worker)")  # nothing of these before a click
 
 # What a reader does, for the n-th cell with buttons: open it, write into it, run it to its end.
-HANDS = (
-    "() => {"
-    + pages.UNTIL
-    + """
+HANDS = "() => {" + pages.UNTIL + """
   const cells = () => [...document.querySelectorAll('div.cell')].filter(c => c.querySelector(':scope > .nc-tools'));
   const own = n => cells()[n].querySelector(':scope > .nc-tools');  // not those of a picture in its output
   const button = (n, text) => [...own(n).querySelectorAll('button')].find(b => b.textContent === text);
@@ -73,7 +70,6 @@ HANDS = (
   };
   window.hands = hands;
 }"""
-)
 
 
 @pytest.fixture(autouse=True)
