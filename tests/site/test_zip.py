@@ -13,9 +13,14 @@ zipped = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(zipped)
 
 PAGES = ("index.html", "book/scaling.html", "book/playground.html", "search.html")
-FACES = """async () => {
-  await document.fonts.ready;
-  return [...document.fonts].filter(face => face.status === 'loaded').map(face => face.family.replaceAll('"', ''));
+FACES = """async () => {  // `ready` may come before the first face is asked for: wait for a face, not for quiet
+  const loaded = () => [...document.fonts].filter(face => face.status === 'loaded').map(face => face.family);
+  const end = Date.now() + 10000;
+  while (!loaded().some(family => /Normcore (Text|Sans)"?$/.test(family)) && Date.now() < end)
+    await new Promise(resolve => setTimeout(resolve, 50));
+  await window.MathJax?.startup?.promise;
+  await document.fonts.ready;  // a page that is left while a face is on its way says so in the next page's console
+  return loaded().map(family => family.replaceAll('"', ''));
 }"""
 
 
