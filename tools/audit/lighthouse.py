@@ -75,7 +75,7 @@ def main():
     bad = []
     with tempfile.TemporaryDirectory() as folder:
         for page in pages:
-            for view in ("phone", "laptop"):
+            for view in os.environ.get("VIEWS", "phone laptop").split():
                 url = f"http://127.0.0.1:{server.server_port}/{page}"
                 reports = [measure(url, view == "laptop", f"{folder}/report.json") for _ in range(runs)]
                 scores = {
