@@ -359,11 +359,11 @@ def _effort(job: Job) -> int:
 
 
 def _in_processes(jobs: Sequence[Job], workers: int | None) -> Iterator[tuple[Job, Done]]:
-    from concurrent.futures import ProcessPoolExecutor, as_completed  # not in a browser, where results are only read
-    from multiprocessing import get_context
+    from concurrent.futures import as_completed  # not in a browser, where results are only read
 
-    count = min(workers or os.cpu_count() or 1, len(jobs))
-    with ProcessPoolExecutor(count, get_context("spawn")) as pool:
+    from normbook.experiments.processes import processes
+
+    with processes(min(workers or os.cpu_count() or 1, len(jobs))) as pool:
         running = {pool.submit(do, job): job for job in jobs}
         try:
             for future in as_completed(running):

@@ -20,9 +20,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -31,6 +29,7 @@ import numpy.typing as npt
 
 from normbook.data import digits, fashion
 from normbook.experiments.bank import alone
+from normbook.experiments.processes import processes
 
 if TYPE_CHECKING:
     import torch
@@ -663,15 +662,12 @@ def residual(
         out["rate"].append(plan.rates[0])
         images = Images(plan)
         x, _ = images.part(0, KNOWN)
-        courses = []
         with torch.no_grad():
-            for own in (Nets(plan, images.pixels), nets):
-                *hidden, _ = own.layers(x)
-                courses.append([own.grid(h.var(1).mean(1))[:, 0] for h in hidden])
-                if own is not nets:
-                    first, last = (own.grid(h.square().mean((1, 2)))[:, 0] for h in (hidden[0], hidden[-1]))
-                    out["size"].append(np.sqrt(last / first))
+            at_start, at_end = (list(own.layers(x))[:-1] for own in (Nets(plan, images.pixels), nets))
+        first, last = (nets.grid(h.square().mean((1, 2)))[:, 0] for h in (at_start[0], at_start[-1]))
+        out["size"].append(np.sqrt(last / first))
         if scale == 1.0:
+            courses = [[nets.grid(h.var(1).mean(1))[:, 0] for h in hidden] for hidden in (at_start, at_end)]
             more[f"variance {name}"] = np.array(courses)
     return _arrays(out) | more
 
@@ -801,7 +797,7 @@ def measure_all(cache: Path | None = CACHE) -> dict[str, dict[Data, dict[str, Ar
     if known:
         found = {data: _measure_data(data, cache) for data in DATA}
     else:
-        with ProcessPoolExecutor(min(len(DATA), os.cpu_count() or 1), get_context("spawn")) as pool:
+        with processes(min(len(DATA), os.cpu_count() or 1)) as pool:
             found = dict(zip(DATA, pool.map(_measure_data, DATA, [cache] * len(DATA)), strict=True))
     return {name: {data: found[data][name] for data in DATA} for name in EXPERIMENTS}
 
