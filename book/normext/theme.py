@@ -38,12 +38,6 @@ def spelled(signature):
     return re.sub(r"\s*<dd>(.*?)</dd>", r'<span class="nc-parameter">\1</span>', signature, flags=re.S)
 
 
-def counted(code):
-    """A program with the number of its lines, so that narrow.css knows its height before it is laid out."""
-    lines = code[1].rstrip("\n").count("\n") + 1
-    return f'<div class="highlight" style="--nc-lines: {lines}"><pre>{code[1]}'
-
-
 MENDS = [  # (what a writer makes of the text, what we want)
     (r'<summary aria-label="Toggle hidden content"', "<summary"),  # a button is called what it says
     # the corner of a table is no heading of anything
@@ -52,7 +46,6 @@ MENDS = [  # (what a writer makes of the text, what we want)
     (r'<dt class="sig.*?</dt>', spelled),
     # names and brackets of a program have the color of its text, and are a third of a page's elements
     (rf'<span class="(?:{"|".join(PLAIN)})">([^<]*)</span>', r"\1"),
-    (r'<div class="highlight"><pre>(.*?)(?=</pre>)', counted),
     # the same id in every exercise of a page
     (r' id="(exercise|solution)-content"', ""),
     # a role that ARIA has taken back

@@ -237,6 +237,9 @@ class Chromium:
         page.on("pageerror", lambda e: self.console.append(f"uncaught: {e}"))
         self.evaluate, self.press = page.evaluate, page.keyboard.press
 
+    def size(self, width):
+        self.page.set_viewport_size({"width": width, "height": 900})
+
     def goto(self, address):
         self.page.goto(address, wait_until="load")
 

@@ -3,7 +3,8 @@
     python tools/audit/lighthouse.py [SITE] [page.html ...]
 
 The site is served with compression, as every host does.  Fails below 95 for performance (the median of RUNS, default 3:
-a busy machine makes pages look slow) and below 100 for accessibility, best practices and search engines.
+a busy machine makes pages look slow) and below 100 for accessibility, best practices and search engines.  VIEWS=phone
+takes one view.
 """
 
 import functools

@@ -29,7 +29,6 @@
   const boxes = [...document.querySelectorAll(`article :is(${scrollers})`)];
   for (const box of boxes) {
     sizes.observe(box);
-    box.addEventListener("contentvisibilityautostatechange", () => reach([box])); // narrow.css: laid out just now
     box.addEventListener("scroll", () => fade(box), { passive: true });
   }
   // what was folded had no width of its own
