@@ -3,7 +3,8 @@
     python tools/zip.py [SITE] [SITE.zip]
 
 A page that is opened from a folder loads its typeface, but may not load it ahead: browsers take such a request for one
-to another host, refuse it and complain. So the pages in the file do not ask.
+to another host, refuse it and complain. So the pages in the file do not ask; and their text changes to the typeface
+when it is there, which on the network it must not (fonts.css): asked for so late, it would often stay away.
 """
 
 import re
@@ -15,8 +16,9 @@ ROOT = Path(__file__).parents[1]
 AHEAD = re.compile(r'<link rel="preload"[^>]*\bas="font"[^>]*>\s*')
 
 
-def for_folder(html):
-    return AHEAD.sub("", html)
+def for_folder(text):
+    """A page or a style sheet."""
+    return AHEAD.sub("", text).replace("font-display: optional", "font-display: swap")
 
 
 def main():
@@ -26,7 +28,7 @@ def main():
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(site.rglob("*")):
             name = Path("html") / path.relative_to(site)
-            if path.suffix == ".html":
+            if path.suffix in (".html", ".css"):
                 archive.writestr(name.as_posix(), for_folder(path.read_text("utf8")))
             elif path.is_file():
                 archive.write(path, name)
