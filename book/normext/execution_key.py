@@ -117,5 +117,6 @@ def set_paths(app, config):
     os.environ["NORMCORE_BOOK"] = "1"  # the kernels inherit it: `explore` writes a page's HTML, and no bar is drawn
     root = Path(app.srcdir)
     config.nb_execution_cache_path = str(root / "_build" / ".jupyter_cache")
-    looks = sorted(f for folder in ("normext", "_static") for f in (root / "book" / folder).glob("*.*"))
+    folders = ("normext", "_static", "_theme", "_theme/static", "_theme/components")
+    looks = sorted(f for folder in folders for f in (root / "book" / folder).glob("*.*"))
     config.pages_key = hashlib.sha256(b"\0".join(f.read_bytes() for f in looks)).hexdigest()[:12]

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import pytest
@@ -137,3 +138,20 @@ def test_one_figures_module_matters_to_few_chapters(chapter):
     assert not any(name.startswith("tests") for name in names)
     own = f"normbook/figures/{chapter.stem.replace('-', '_')}.py"
     assert own in names or not (ROOT / own).exists()
+
+
+LOOKS = ("normext/theme.py", "_static/dials.js", "_theme/layout.html", "_theme/static/narrow.css")
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_every_page_is_written_anew_when_its_looks_change(tmp_path, monkeypatch, name):
+    """A style sheet goes into the bundle only with the pages that use it."""
+    monkeypatch.setenv("NORMCORE_BOOK", "1")
+    app, config, file = SimpleNamespace(srcdir=tmp_path), SimpleNamespace(), tmp_path / "book" / name
+    file.parent.mkdir(parents=True)
+    keys = set()
+    for text in ("one", "another"):
+        file.write_text(text)
+        execution_key.set_paths(app, config)
+        keys.add(config.pages_key)
+    assert len(keys) == 2
