@@ -168,16 +168,20 @@ def draw_depth(
 def draw_information(correct: Mapping[str, Mapping[str, Array]], chance: float = 0.1) -> Figure:
     """How often the nearest known image has the right class, by layer: a panel a data set, a line a stack.
 
-    ``correct[data][stack]`` are arrays (repeats, depth); thin lines are repeats, thick ones their mean.
+    ``correct[data][stack]`` are arrays (repeats, depth); thin lines are repeats, thick ones their mean.  A stack with
+    shortcuts has the color of the one without them, and a dashed line.
     """
     fig, axes = figure(3.3, columns=len(correct), sharey=True)
     said = []
     for ax, (data, stacks) in zip(np.atleast_1d(axes), correct.items(), strict=True):
+        plain = [label for label in stacks if "shortcuts" not in label]
         for i, (label, values) in enumerate(stacks.items()):
-            color, marker = LINES[i]
+            norm = label.removesuffix("shortcuts").removesuffix(" + ") or "none"
+            color, marker = LINES[plain.index(norm)]
             layers = np.arange(1, values.shape[1] + 1)
             ax.plot(layers, values.T, color=color, linewidth=0.5, alpha=0.5)
-            ax.plot(layers, values.mean(0), color=color, label=label, marker=marker, markevery=(i, 6), markersize=5)
+            ax.plot(layers, values.mean(0), "-" if label in plain else "--", color=color, label=label, marker=marker,
+                    markevery=(i, 6), markersize=5)
         ax.axhline(chance, color=INK, linestyle=":", linewidth=1.2, label="chance")
         ax.set(title=data, xlabel="layer", ylim=(0, 1.02))
         said.append(f"{data}: " + ", ".join(f"{label} {values[:, -1].mean():.2f}" for label, values in stacks.items()))
@@ -185,7 +189,7 @@ def draw_information(correct: Mapping[str, Mapping[str, Array]], chance: float =
     fig.legend(*np.atleast_1d(axes)[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return fig.describe(
         "Share of images whose nearest neighbor in a layer's values has the same class, against the layer, for stacks "
-        f"of random layers. At the last layer, {'; '.join(said)}. Chance is {chance:g}.",
+        f"of random layers; dashed lines have shortcuts. At the last layer, {'; '.join(said)}. Chance is {chance:g}.",
         f"at layer {len(layers)}: {'; '.join(said)}; chance {chance:g}",
     )
 

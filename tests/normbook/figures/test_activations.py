@@ -92,6 +92,14 @@ def test_information_names_the_last_layer_of_every_stack():
     np.testing.assert_allclose(ax.lines[2].get_ydata(), [0.8, 0.4])
 
 
+def test_a_stack_with_shortcuts_has_the_color_of_the_one_without_and_is_dashed():
+    flat = np.full((1, 2), 0.5)
+    fig = draw_information({"a": {label: flat for label in ("none", "BN", "shortcuts", "BN + shortcuts")}})
+    lines = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in fig.axes[0].lines}
+    assert lines["shortcuts"] == (lines["none"][0], "--") and lines["BN + shortcuts"] == (lines["BN"][0], "--")
+    assert lines["none"][1] == lines["BN"][1] == "-" and lines["none"][0] != lines["BN"][0]
+
+
 def test_copies_draws_the_copy_and_the_other_image():
     fig = draw_copies({"BN": np.array([[[0.9, 0.1], [0.2, 0.0]], [[0.7, 0.3], [0.2, 0.0]]])})
     assert fig.numbers == "at layer 2: BN 0.20 with the copy, 0.00 with another image"
