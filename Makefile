@@ -56,7 +56,7 @@ check: dev  ## the quick part of it: ruff, mypy, the tests of the packages and o
 	$(BIN)/mypy
 	$(BIN)/pytest -q -n 2 tests/normcore tests/normbook tests/book tests/tools tests/test_*.py -m "not slow"
 
-sweep: env  ## the long run of the chapter `experiments`, where it was left (35 minutes of one core); SCHEDULER=tcp://…
+sweep: env  ## the long run of the chapter `experiments`, where it was left (an hour of one core); SCHEDULER=tcp://…
 	$(BIN)/python -m normbook.experiments.sweep $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
 .PHONY: help env dev lock pins book sweep test check

@@ -18,6 +18,7 @@ NAME = "normcore"
 FOLDER = Path(__file__).parents[1] / "_theme"
 PARENTS = [f"styles/{name}.css" for name in ("theme", "bootstrap", "pydata-sphinx-theme")]  # linked by their templates
 PARENTS_SCRIPTS = ("scripts/bootstrap.js", "scripts/pydata-sphinx-theme.js")
+PARENTS_SCROLLERS = '"pre, .nboutput > .output_area, .cell_output > .output, .jp-RenderedHTMLCommon"'
 STYLE, SCRIPT = "site.css", "site.js"  # the bundles
 PAGE = ("buttons.js", "contents.js", "drawers.js", "folds.js", "scroll.js", "copy.js")
 SCRIPTS = (*PAGE, "live.js", "dials.js", "figures.js")  # one file in the page
@@ -124,6 +125,7 @@ def write_styles(app, error):
         text = script.read_text("utf8")
         if "//# sourceMappingURL" in text:
             script.write_text(re.sub(r"//# sourceMappingURL=.*", "", text), "utf8")
+    leave_folded(static / PARENTS_SCRIPTS[1])
     css = "".join(purged(imported(static / sheet), used, static) for sheet in app.normcore_sheets)
     (static / STYLE).write_text(css, "utf8")
     versions = {name: hashlib.sha256((static / name).read_bytes()).hexdigest()[:8] for name in (STYLE, SCRIPT)}
@@ -136,6 +138,19 @@ def write_styles(app, error):
     for old in [*static.glob("first-*.js"), *static.glob("sections-*.js")]:
         if not any(old.name in text for text in texts.values()):
             old.unlink()
+
+
+def leave_folded(script):
+    """The parent's script asks each program for its width, at the start and after each move of a dial.
+
+    So it lays out what is folded, one program after the other: a tenth of a second on a phone.  `scroll.js` asks what
+    is seen, all at once.
+    """
+    text = script.read_text("utf8")
+    found = text.count(PARENTS_SCROLLERS) + text.count('"[data-nobody]"')
+    if found != 1:
+        raise ExtensionError(f"{script.name} names what may scroll {found} times, wanted once: {PARENTS_SCROLLERS}")
+    script.write_text(text.replace(PARENTS_SCROLLERS, '"[data-nobody]"'), "utf8")
 
 
 def check_plain(css):

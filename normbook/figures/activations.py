@@ -14,6 +14,7 @@ from normbook.style import (
     INK,
     ORANGE,
     PINK,
+    SMALL,
     Figure,
     figure,
     picture,
@@ -171,7 +172,7 @@ def draw_information(correct: Mapping[str, Mapping[str, Array]], chance: float =
     ``correct[data][stack]`` are arrays (repeats, depth); thin lines are repeats, thick ones their mean.  A stack with
     shortcuts has the color of the one without them, and a dashed line.
     """
-    fig, axes = figure(3.3, columns=len(correct), sharey=True)
+    fig, axes = figure(3.5, columns=len(correct), sharey=True)
     said = []
     for ax, (data, stacks) in zip(np.atleast_1d(axes), correct.items(), strict=True):
         plain = [label for label in stacks if "shortcuts" not in label]
@@ -182,7 +183,8 @@ def draw_information(correct: Mapping[str, Mapping[str, Array]], chance: float =
             ax.plot(layers, values.T, color=color, linewidth=0.5, alpha=0.5)
             ax.plot(layers, values.mean(0), "-" if label in plain else "--", color=color, label=label, marker=marker,
                     markevery=(i, 6), markersize=5)
-        ax.axhline(chance, color=INK, linestyle=":", linewidth=1.2, label="chance")
+        ax.axhline(chance, color=INK, linestyle=":", linewidth=1.2)
+        ax.annotate("chance", (1, chance), (0, 3), textcoords="offset points", fontsize=SMALL)
         ax.set(title=data, xlabel="layer", ylim=(0, 1.02))
         said.append(f"{data}: " + ", ".join(f"{label} {values[:, -1].mean():.2f}" for label, values in stacks.items()))
     np.atleast_1d(axes)[0].set_ylabel("nearest image has\nthe right class")

@@ -3,7 +3,7 @@
   "use strict";
 
   const mark = (box, scrolls) => {
-    if (scrolls === (box.tabIndex === 0)) return; // the parent theme sets −1 in what is folded
+    if (scrolls === (box.tabIndex === 0)) return;
     if (scrolls) {
       box.tabIndex = 0;
       box.setAttribute("role", "group");

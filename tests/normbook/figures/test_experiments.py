@@ -54,7 +54,7 @@ def made_up(plan):
 
 @pytest.fixture(scope="module")
 def small():
-    return made_up(_small((100,)))
+    return made_up(_small())
 
 
 @pytest.fixture(scope="module")
