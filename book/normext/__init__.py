@@ -18,6 +18,7 @@ from normext import (
     figures,
     folds,
     formulas,
+    heights,
     launch_buttons,
     ledger,
     margins,
@@ -77,6 +78,7 @@ HOOKS = (
     ("html-page-context", slides.keep, 960),
     ("html-page-context", search.offer, 970),
     ("html-page-context", theme.dress, 990),
+    ("html-page-context", heights.dress, 995),
     ("html-collect-pages", page_meta.more_pages, 500),
     # afterwards
     ("build-finished", theme.drop_icon_script, 500),

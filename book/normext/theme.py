@@ -20,12 +20,14 @@ PARENTS = [f"styles/{name}.css" for name in ("theme", "bootstrap", "pydata-sphin
 PARENTS_SCRIPTS = ("scripts/bootstrap.js", "scripts/pydata-sphinx-theme.js")
 PARENTS_SCROLLERS = '"pre, .nboutput > .output_area, .cell_output > .output, .jp-RenderedHTMLCommon"'
 STYLE, SCRIPT = "site.css", "site.js"  # the bundles
+FIRST = ("mode.js", "later.js")  # before the text
 PAGE = ("buttons.js", "contents.js", "drawers.js", "folds.js", "scroll.js", "copy.js")
 SCRIPTS = (*PAGE, "live.js", "dials.js", "figures.js")  # one file in the page
 STYLES = {
     **dict.fromkeys(("fonts.css", "dials.css", "playground.css", "questions.css", "runner.css", "answers.css"), 500),
     **dict.fromkeys(("colors.css", "icons.css", "folds.css", "text.css", "numbers.css", "narrow.css"), 900),
     **dict.fromkeys(("search.css", "verdicts.css", "opening.css", "margin.css", "live.css", "access.css"), 900),
+    "later.css": 900,
     "print.css": 900,
 }
 OURS = re.compile("nc-")  # classes that scripts may add
@@ -89,7 +91,7 @@ def by_priority(file):
 def scripts(app, context):
     """Settings into the script that runs first, our own scripts into one; all but the first wait for the text."""
     own = {f"_static/{name}" for name in SCRIPTS}
-    first, later = [(FOLDER / "static" / "mode.js").read_text("utf8")], []
+    first, later = [(FOLDER / "static" / name).read_text("utf8") for name in FIRST], []
     for script in context["script_files"]:
         body = script.attributes.get("body", "")
         if script.filename in own:

@@ -1,8 +1,9 @@
 """The comparison of the chapter ``experiments``: which jobs, with which rates, where they run, and what came out.
 
-Two plans.  :func:`book` is what the book runs while it is built.  :data:`LONG` is the long run: larger images, a deeper
-network, and the search for every learning rate, those of the book's own run included.  Its results come with the
-package, in one file (:data:`FILE`); ``make sweep`` makes it anew.
+:data:`LONG` is everything: the small settings, the same questions once more with larger images and a deeper network,
+and the search for every learning rate.  Its results come with the package, in one file (:data:`FILE`); ``make sweep``
+makes it anew.  :func:`book` is what the book trains anew while it is built, the first seeds of every small setting, and
+:func:`reported` puts both together.
 
 Needs torch to train, only NumPy to read results.
 """
@@ -52,14 +53,13 @@ class Entry:
         Seeds of their own that choose the learning rate: the one with the best mean accuracy on validation images.
         Where it is the largest or the smallest rate tried, the search goes on beyond.  Empty: nothing is chosen.
     apart
-        One job for each seed, where a job is long.
+        How many seeds make a job.  0: all.
     """
 
     name: str
     job: Job
     choose: tuple[int, ...] = ()
-    apart: bool = False
-    report: bool = True  # False: only choose
+    apart: int = 0
 
     def __post_init__(self) -> None:
         job = self.job
@@ -125,6 +125,8 @@ class Row:
 Plan = tuple[Entry, ...]
 Results = dict[str, Row]
 
+ANEW = 3  # seeds of every small setting that the book trains while it is built: one job
+
 _CHOOSE = tuple(range(100, 108))  # with two of them neighboring rates were told apart by 0.2 points, and wrongly
 _CHOOSE_LARGE = _CHOOSE[:4]
 _BN: Norm = "BN"
@@ -167,7 +169,7 @@ def _regimes(
 
     def entry(name: str, norm: Norm, times: int = 1, **more: Any) -> Entry:
         job = Job(norm=norm, rates=_start(norm, factor), seeds=tuple(range(times * seeds)), **(common | more))
-        return Entry(name, job, choose, apart=full)
+        return Entry(name, job, choose, apart=1 if full else ANEW)
 
     without: tuple[Norm, ...] = ("none", "IN", "GN", "LN")
     for norm in without:
@@ -200,7 +202,7 @@ def _to_the_end(
         job = Job(
             norm=norm, norm_batch=group, gradient_batch=16, images=48_000, rates=_start(norm), seeds=seeds, **common
         )
-        yield Entry(f"{name} to the end {norm}{f' {group}' if norm == 'BN' else ''}", job, choose)
+        yield Entry(f"{name} to the end {norm}{f' {group}' if norm == 'BN' else ''}", job, choose, ANEW)
 
 
 def _rates(name: str, common: dict[str, Any], seeds: tuple[int, ...]) -> Iterator[Entry]:
@@ -208,11 +210,11 @@ def _rates(name: str, common: dict[str, Any], seeds: tuple[int, ...]) -> Iterato
     rates = tuple(2.0**k for k in range(-7, 3))
     for norm in NORMS:
         job = Job(norm=norm, rates=rates, seeds=seeds, checks=12, momentum=0.0, cosine=False, **common)
-        yield Entry(f"{name} rates {norm}", job)
+        yield Entry(f"{name} rates {norm}", job, apart=ANEW)
 
 
 def _small() -> Plan:
-    """The settings that the book runs, with its seeds."""
+    """The settings of which the book trains the first seeds."""
     return (
         *_regimes(_SMALL, (1, 2, 4, 8, 32), 6, 1.0, _CHOOSE, full=False),
         *_to_the_end("digits", _DIGITS, tuple(range(8)), _CHOOSE, ("none", "BN", "IN")),
@@ -239,13 +241,13 @@ def _small_on_digits() -> Iterator[Entry]:
     }
     for name, (norm, more) in settings.items():
         job = Job(norm=norm, images=9600, rates=_start(norm), seeds=tuple(range(12)), **_DIGITS, **more)
-        yield Entry(f"digits {name}", job, _CHOOSE)
+        yield Entry(f"digits {name}", job, _CHOOSE, ANEW)
 
 
 _CLOTHES: dict[str, Any] = {"data": "fashion", "strides": (2, 1, 2, 1, 1), "width": 8, "known": 1000}
-#: The long run: the search for the rates of the book's own settings, then everything once more at a larger scale.
+#: The small settings, then everything once more at a larger scale.
 LONG: Plan = (
-    *(dataclasses.replace(entry, report=False) for entry in _small() if entry.choose),
+    *_small(),
     *(
         dataclasses.replace(entry, name=f"28 {entry.name}")
         for entry in _regimes(_LARGE, (1, 2, 4, 8, 32, 128), 5, 5 / 3, _CHOOSE_LARGE, full=True)
@@ -256,14 +258,39 @@ LONG: Plan = (
 
 
 def book() -> Plan:
-    """What the book runs: each setting at the rate that other seeds chose for it, in the long run."""
+    """What the book trains: the first seeds of each small setting, at the rate that other seeds chose."""
     chosen = {name: row.rate for name, row in read().items()}
     plan = []
     for entry in _small():
-        rate = chosen.get(entry.name) if entry.choose else None
-        job = dataclasses.replace(entry.job, rates=(rate,)) if rate is not None else entry.job
-        plan.append(Entry(entry.name, job))
+        rate = chosen[entry.name]
+        rates = entry.job.rates if rate is None else (rate,)
+        plan.append(Entry(entry.name, dataclasses.replace(entry.job, rates=rates, seeds=entry.job.seeds[:ANEW])))
     return tuple(plan)
+
+
+def reported(own: Results, file: Path = FILE, plan: Plan = LONG) -> Results:
+    """The rows of ``own`` with the further seeds that the file has.
+
+    Numbers of other code or data would be another experiment: if the file's are not those of this process, ``own``
+    stays alone.
+    """
+    head = json.loads(file.read_text("utf8"))
+    if any(head[name] != value for name, value in fingerprints().items()):
+        return own
+    rows, kept = {}, read(file, plan)
+    for name, row in own.items():
+        whole, count = kept[name], len(row.job.seeds)
+        measured = {kind: np.concatenate([row.measured[kind], whole.measured[kind][count:]]) for kind in row.measured}
+        job = dataclasses.replace(row.job, seeds=row.job.seeds + whole.job.seeds[count:])
+        rows[name] = Row(job, measured, row.rate, whole.tried)
+    return rows
+
+
+def agree(own: Results, long: Results) -> tuple[int, int, float]:
+    """Of how many networks the test accuracies are the file's to the last bit, of how many, the largest difference."""
+    pairs = [(row.measured["test"], long[name].measured["test"][: len(row.job.seeds)]) for name, row in own.items()]
+    apart = np.concatenate([np.abs(here - there).ravel() for here, there in pairs])
+    return int((apart == 0).sum()), apart.size, float(apart.max())
 
 
 @functools.cache
@@ -411,14 +438,14 @@ def run(
     final: dict[Entry, list[Job]] = {}
     for entry in plan:
         rates = (best(tried[entry.name]),) if entry.choose else entry.job.rates
-        seeds = [(seed,) for seed in entry.job.seeds] if entry.apart else [entry.job.seeds]
-        if entry.report:
-            final[entry] = [dataclasses.replace(entry.job, rates=rates, seeds=some) for some in seeds]
+        size = entry.apart or len(entry.job.seeds)
+        seeds = [entry.job.seeds[k : k + size] for k in range(0, len(entry.job.seeds), size)]
+        final[entry] = [dataclasses.replace(entry.job, rates=rates, seeds=some) for some in seeds]
     done = run_jobs((job for jobs in final.values() for job in jobs), cache, workers, scheduler)
     rows = {}
     for entry in plan:
-        parts = [done[job]["measured"] for job in final.get(entry, [])]
-        measured = {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else {})}
+        parts = [done[job]["measured"] for job in final[entry]]
+        measured = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         rate = best(tried[entry.name]) if entry.choose else entry.job.rates[0] if len(entry.job.rates) == 1 else None
         if rate is not None:
             measured = {name: values[:, 0] for name, values in measured.items()}
@@ -494,11 +521,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = run(LONG, CACHE, asked.workers, asked.scheduler)
     write(LONG, results, FILE)
     for name, row in results.items():
-        test = spread(100 * row.measured["test"], 1, "%") if row.rate and row.measured else ""
+        test = spread(100 * row.measured["test"], 1, "%") if row.rate else ""
         print(f"{name:<28}{f'rate {row.rate:g}' if row.rate else '':<14}{test}")
 
 
-__all__ = ["CACHE", "FILE", "LONG", "Entry", "Plan", "Results", "Row", "book", "read", "run", "run_jobs", "write"]
+__all__ = ["CACHE", "FILE", "LONG", "Entry", "Plan", "Results", "Row", "agree", "book", "read", "reported", "run",
+           "run_jobs", "write"]
 
 
 if __name__ == "__main__":

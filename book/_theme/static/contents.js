@@ -2,9 +2,11 @@
 (() => {
   const contents = document.querySelector(".bd-sidebar-secondary");
   if (!contents) return;
+  const beside = matchMedia("(min-width: 1200px)");
   let waits = false;
   const look = () => {
     waits = false;
+    if (!beside.matches) return;
     const edge = contents.getBoundingClientRect().left;
     const end = Math.min(contents.scrollHeight, innerHeight);
     const inTheWay = (one) => {
@@ -21,4 +23,17 @@
   addEventListener("scroll", soon, { passive: true });
   addEventListener("resize", soon);
   addEventListener("load", soon);
+
+  // Bootstrap marks where the reader is, and for that lays out every section. In a drawer: when it is opened first.
+  const { body } = document;
+  if (beside.matches) return;
+  const spy = body.dataset.bsSpy;
+  delete body.dataset.bsSpy;
+  const mark = () => {
+    if (!spy || body.dataset.bsSpy) return;
+    body.dataset.bsSpy = spy;
+    bootstrap.ScrollSpy.getOrCreateInstance(body);
+  };
+  beside.addEventListener("change", mark);
+  document.querySelector(".secondary-toggle")?.addEventListener("click", mark);
 })();

@@ -12,24 +12,28 @@
       for (const attribute of ["tabindex", "role", "aria-label"]) box.removeAttribute(attribute);
     }
   };
-  const fade = (box) => {
+  const more = (box) => {
     const left = box.scrollLeft > 1;
     const right = box.scrollLeft + box.clientWidth < box.scrollWidth - 1;
-    box.dataset.ncMore = left && right ? "both" : right ? "right" : left ? "left" : "";
+    return left && right ? "both" : right ? "right" : left ? "left" : "";
+  };
+  const fade = (box, where) => {
+    if (where !== (box.dataset.ncMore ?? "")) box.dataset.ncMore = where;
   };
   const reach = (boxes) => {
-    const scroll = boxes.map((box) => box.scrollWidth > box.clientWidth); // all, before a mark asks for a new layout
-    boxes.forEach((box, index) => {
-      mark(box, scroll[index]);
-      if (scroll[index] || box.dataset.ncMore) fade(box);
-    });
+    // all are asked before one is marked: each mark makes the next answer a new layout
+    const found = boxes.map((box) => [box, box.scrollWidth > box.clientWidth, more(box)]);
+    for (const [box, scrolls, where] of found) {
+      mark(box, scrolls);
+      fade(box, where);
+    }
   };
   const sizes = new ResizeObserver((changes) => reach(changes.map((change) => change.target)));
   const scrollers = "pre, div.math, mjx-container[display], .nc-table, .pst-scrollable-table-container";
   const boxes = [...document.querySelectorAll(`article :is(${scrollers})`)];
   for (const box of boxes) {
     sizes.observe(box);
-    box.addEventListener("scroll", () => fade(box), { passive: true });
+    box.addEventListener("scroll", () => fade(box, more(box)), { passive: true });
   }
   // what was folded had no width of its own
   document.addEventListener("toggle", () => reach(boxes), true);

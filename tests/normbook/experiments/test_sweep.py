@@ -80,16 +80,11 @@ def test_where_nothing_is_chosen_every_rate_is_reported(trained):
     assert row.rate is None and row.tried == {} and row.measured["test"].shape == (2, 3)
 
 
-def test_seeds_apart_come_together_again_in_their_order(trained):
-    results = sweep.run(plan_of(SMALL, apart=True), cache=None)
-    assert [job.seeds for job in trained if job.norm == "IN"] == [(0,), (1,)]
-    np.testing.assert_allclose(results["two"].measured["test"], [[1 / 2] * 3, [1 / 3] * 3])
-
-
-def test_an_entry_may_only_choose(trained):
-    results = sweep.run((Entry("one", SMALL, choose=(7,), report=False),), cache=None)
-    assert results["one"].measured == {} and results["one"].rate == 0.54
-    assert all(job.tested == 0 for job in trained)
+@pytest.mark.parametrize(("apart", "jobs"), [(0, [(0, 1, 2)]), (1, [(0,), (1,), (2,)]), (2, [(0, 1), (2,)])])
+def test_seeds_apart_come_together_again_in_their_order(trained, apart, jobs):
+    results = sweep.run(plan_of(dataclasses.replace(SMALL, seeds=(0, 1, 2)), apart=apart), cache=None)
+    assert [job.seeds for job in trained if job.norm == "IN"] == jobs
+    np.testing.assert_allclose(results["two"].measured["test"], [[1 / 2] * 3, [1 / 3] * 3, [1 / 4] * 3])
 
 
 @pytest.mark.parametrize(
@@ -233,11 +228,11 @@ def test_what_is_compared_differs_in_one_thing():
         assert entry.job.seeds == tuple(range(len(entry.job.seeds)))
         free["seeds"] = (0,)
         families.setdefault(family, set()).add(dataclasses.replace(entry.job, **free))
-    assert len(families) == 6 and all(len(jobs) == 1 for jobs in families.values())
+    assert len(families) == 7 and all(len(jobs) == 1 for jobs in families.values())
 
 
 def test_the_long_run_covers_the_grid():
-    names = {entry.name: entry.job for entry in LONG if entry.report}
+    names = {entry.name: entry.job for entry in LONG}
     for network in ("plain", "shortcuts"):
         assert {f"28 {network} BN {g}" for g in (1, 2, 4, 8, 32, 128)} <= set(names)
         assert {f"28 {network} {norm}" for norm in ("none", "IN", "GN", "LN")} <= set(names)
@@ -247,12 +242,12 @@ def test_the_long_run_covers_the_grid():
     assert names["28 contrast IN"].contrast == 0.8 and names["28 alike 0.75 BN"].alike == 0.75
 
 
-def test_what_the_book_runs_takes_its_rates_from_the_long_run_where_other_seeds_chose_them():
+def test_what_the_book_trains_takes_its_rates_from_the_long_run_where_other_seeds_chose_them():
     long = sweep.read()
     plan = sweep.book()
     assert len({entry.name for entry in plan}) == len(plan)
     for entry in plan:
-        assert len(entry.job.seeds) >= 5 and entry.choose == ()
+        assert entry.job.seeds == (0, 1, 2) and entry.choose == ()
         if "rates" not in entry.name:
             assert entry.job.rates == (long[entry.name].rate,)
     for entry in LONG:
@@ -301,7 +296,7 @@ def test_a_cell_drawn_at_random_gives_the_same_numbers():
         pytest.skip(str(error))
     long = sweep.read()
     dice = np.random.default_rng(int.from_bytes(os.urandom(4), "big"))
-    entries = [entry for entry in LONG if entry.apart]
+    entries = [entry for entry in LONG if entry.apart == 1]  # of the others the book itself trains a part anew
     entry = entries[dice.integers(len(entries))]
     k = int(dice.integers(len(entry.job.seeds)))
     job = dataclasses.replace(entry.job, rates=(long[entry.name].rate,), seeds=(entry.job.seeds[k],))
@@ -316,7 +311,7 @@ def test_a_cell_drawn_at_random_gives_the_same_numbers():
 
 
 def test_the_file_is_read_as_it_was_written(trained, tmp_path):
-    plan = plan_of(SMALL, apart=True)
+    plan = plan_of(SMALL, apart=1)
     results = sweep.run(plan, cache=None)
     file = tmp_path / "long-run.json"
     sweep.write(plan, results, file)
@@ -329,6 +324,46 @@ def test_the_file_is_read_as_it_was_written(trained, tmp_path):
             np.testing.assert_array_equal(again[name].measured[what], values)
     saved = json.loads(file.read_text("utf8"))
     assert saved["plan"] == sweep.plan_key(plan) and saved["torch"] == torch.__version__.partition("+")[0]
+
+
+@pytest.fixture
+def kept(trained, tmp_path):
+    """A file with three seeds of two settings: (file, plan, what the same plan with one seed gives)."""
+    plan = plan_of(dataclasses.replace(SMALL, seeds=(0, 1, 2)))
+    file = tmp_path / "long-run.json"
+    sweep.write(plan, sweep.run(plan, cache=None), file)
+    one = dataclasses.replace(SMALL, rates=(0.54,), seeds=(0,))
+    own = sweep.run((Entry("one", one), Entry("two", dataclasses.replace(SMALL, norm="IN", seeds=(0,)))), cache=None)
+    return file, plan, own
+
+
+def test_what_is_reported_are_the_own_seeds_and_the_further_ones_of_the_file(kept):
+    file, plan, own = kept
+    own["one"].measured["test"][:] = 0.25  # not what the file has
+    together = sweep.reported(own, file, plan)
+    np.testing.assert_allclose(together["one"].measured["test"], [0.25, 1 / 3, 1 / 4])
+    np.testing.assert_allclose(together["two"].measured["test"], [[1 / 2] * 3, [1 / 3] * 3, [1 / 4] * 3])
+    assert together["one"].job.seeds == together["two"].job.seeds == (0, 1, 2)
+    assert (together["one"].job.rates, together["one"].rate) == ((0.54,), 0.54) and len(together["one"].tried) == 5
+    assert together["two"].rate is None
+
+
+def test_numbers_of_other_code_do_not_stand_beside_own_ones(kept, monkeypatch):
+    file, plan, own = kept
+    for name in ("code", "data"):
+        other = {**sweep.fingerprints(), name: "other"}
+        with monkeypatch.context() as patch:
+            patch.setattr(sweep, "fingerprints", lambda other=other: other)
+            assert sweep.reported(own, file, plan) is own
+    assert sweep.reported(own, file, plan)["one"].job.seeds == (0, 1, 2)
+
+
+def test_how_many_own_networks_agree_with_the_file(kept):
+    file, plan, own = kept
+    long = sweep.read(file, plan)
+    assert sweep.agree(own, long) == (4, 4, 0.0)  # one network and three rates
+    own["two"].measured["test"][0, 2] += 0.125
+    assert sweep.agree(own, long) == (3, 4, 0.125)
 
 
 def test_the_command_writes_the_file_and_prints_every_entry(trained, tmp_path, monkeypatch, capsys):
