@@ -6,5 +6,9 @@
   const opened = performance.getEntriesByType("navigation")[0]?.type === "navigate";
   if (opened && !location.hash) page.add("nc-later");
   addEventListener("click", (event) => event.target.closest?.('a[href^="#"]') && whole(), true);
-  addEventListener("hashchange", whole);
+  addEventListener("hashchange", () => {
+    if (!page.contains("nc-later")) return;
+    whole();
+    document.querySelector(":target")?.scrollIntoView(); // the browser went where it was kept a place
+  });
 }
