@@ -85,15 +85,16 @@ def detectable(values: npt.ArrayLike, looks: int = 1) -> float:
     return half * (1 + _student(0.6, freedom) / _student(1 - 0.05 / looks, freedom))
 
 
-def at_most(values: npt.ArrayLike) -> float:
+def at_most(values: npt.ArrayLike, looks: int = 1) -> float:
     """The largest size that the mean of as many *new* repeats has, 19 times of 20: a bound that a repetition respects.
 
-    The new mean is as uncertain as this one, so it is wider than the 95% interval, by √2.
+    The new mean is as uncertain as this one, so it is wider than the 95% interval, by √2.  With ``looks`` the bound
+    holds for all of several such means together, as in `interval`.
 
     >>> round(at_most([-1.0, 0.5, 1.0]), 2)
     3.82
     """
-    mean, half = interval(values)
+    mean, half = interval(values, looks)
     return abs(mean) + math.sqrt(2) * half
 
 

@@ -63,6 +63,8 @@ def test_new_repeats_stay_below_their_bound_19_times_of_20():
     inside = [abs(random.normal(5, 2, 10).mean()) <= at_most(random.normal(5, 2, 10)) for _ in range(4000)]
     assert np.mean(inside) == pytest.approx(0.975, abs=0.01)
     assert at_most([0.1, 0.2, 0.4]) == pytest.approx(at_most([-0.1, -0.2, -0.4]))
+    mean, half = interval([0.1, 0.2, 0.4], looks=3)
+    assert at_most([0.1, 0.2, 0.4], looks=3) == pytest.approx(mean + np.sqrt(2) * half)
 
 
 def test_two_sets_together_cover_the_mean_of_their_truths():
