@@ -9,6 +9,8 @@
   addEventListener("hashchange", () => {
     if (!page.contains("nc-later")) return;
     whole();
-    document.querySelector(":target")?.scrollIntoView(); // the browser went where it was kept a place
+    const go = () => document.querySelector(":target")?.scrollIntoView({ behavior: "instant" });
+    go(); // the browser is on its way to where a place was kept
+    requestAnimationFrame(() => requestAnimationFrame(go)); // and what came with the layout has its size now
   });
 }
