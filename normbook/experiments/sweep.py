@@ -52,14 +52,14 @@ class Entry:
     choose
         Seeds of their own that choose the learning rate: the one with the best mean accuracy on validation images.
         Where it is the largest or the smallest rate tried, the search goes on beyond.  Empty: nothing is chosen.
-    apart
-        How many seeds make a job.  0: all.
+    seeds_per_job
+        0: all.
     """
 
     name: str
     job: Job
     choose: tuple[int, ...] = ()
-    apart: int = 0
+    seeds_per_job: int = 0
 
     def __post_init__(self) -> None:
         job = self.job
@@ -169,7 +169,7 @@ def _regimes(
 
     def entry(name: str, norm: Norm, times: int = 1, **more: Any) -> Entry:
         job = Job(norm=norm, rates=_start(norm, factor), seeds=tuple(range(times * seeds)), **(common | more))
-        return Entry(name, job, choose, apart=1 if full else ANEW)
+        return Entry(name, job, choose, seeds_per_job=1 if full else ANEW)
 
     without: tuple[Norm, ...] = ("none", "IN", "GN", "LN")
     for norm in without:
@@ -210,7 +210,7 @@ def _rates(name: str, common: dict[str, Any], seeds: tuple[int, ...]) -> Iterato
     rates = tuple(2.0**k for k in range(-7, 3))
     for norm in NORMS:
         job = Job(norm=norm, rates=rates, seeds=seeds, checks=12, momentum=0.0, cosine=False, **common)
-        yield Entry(f"{name} rates {norm}", job, apart=ANEW)
+        yield Entry(f"{name} rates {norm}", job, seeds_per_job=ANEW)
 
 
 def _small() -> Plan:
@@ -438,7 +438,7 @@ def run(
     final: dict[Entry, list[Job]] = {}
     for entry in plan:
         rates = (best(tried[entry.name]),) if entry.choose else entry.job.rates
-        size = entry.apart or len(entry.job.seeds)
+        size = entry.seeds_per_job or len(entry.job.seeds)
         seeds = [entry.job.seeds[k : k + size] for k in range(0, len(entry.job.seeds), size)]
         final[entry] = [dataclasses.replace(entry.job, rates=rates, seeds=some) for some in seeds]
     done = run_jobs((job for jobs in final.values() for job in jobs), cache, workers, scheduler)

@@ -80,9 +80,9 @@ def test_where_nothing_is_chosen_every_rate_is_reported(trained):
     assert row.rate is None and row.tried == {} and row.measured["test"].shape == (2, 3)
 
 
-@pytest.mark.parametrize(("apart", "jobs"), [(0, [(0, 1, 2)]), (1, [(0,), (1,), (2,)]), (2, [(0, 1), (2,)])])
-def test_seeds_apart_come_together_again_in_their_order(trained, apart, jobs):
-    results = sweep.run(plan_of(dataclasses.replace(SMALL, seeds=(0, 1, 2)), apart=apart), cache=None)
+@pytest.mark.parametrize(("size", "jobs"), [(0, [(0, 1, 2)]), (1, [(0,), (1,), (2,)]), (2, [(0, 1), (2,)])])
+def test_seeds_apart_come_together_again_in_their_order(trained, size, jobs):
+    results = sweep.run(plan_of(dataclasses.replace(SMALL, seeds=(0, 1, 2)), seeds_per_job=size), cache=None)
     assert [job.seeds for job in trained if job.norm == "IN"] == jobs
     np.testing.assert_allclose(results["two"].measured["test"], [[1 / 2] * 3, [1 / 3] * 3, [1 / 4] * 3])
 
@@ -296,7 +296,7 @@ def test_a_cell_drawn_at_random_gives_the_same_numbers():
         pytest.skip(str(error))
     long = sweep.read()
     dice = np.random.default_rng(int.from_bytes(os.urandom(4), "big"))
-    entries = [entry for entry in LONG if entry.apart == 1]  # of the others the book itself trains a part anew
+    entries = [entry for entry in LONG if entry.seeds_per_job == 1]  # of the others the book itself trains a part anew
     entry = entries[dice.integers(len(entries))]
     k = int(dice.integers(len(entry.job.seeds)))
     job = dataclasses.replace(entry.job, rates=(long[entry.name].rate,), seeds=(entry.job.seeds[k],))
@@ -311,7 +311,7 @@ def test_a_cell_drawn_at_random_gives_the_same_numbers():
 
 
 def test_the_file_is_read_as_it_was_written(trained, tmp_path):
-    plan = plan_of(SMALL, apart=1)
+    plan = plan_of(SMALL, seeds_per_job=1)
     results = sweep.run(plan, cache=None)
     file = tmp_path / "long-run.json"
     sweep.write(plan, results, file)
