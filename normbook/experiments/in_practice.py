@@ -319,8 +319,10 @@ class Dropping(Nets):
         mean, var = self.running[i]
         if training:
             with_grad = self.normalize(i, x, None, None)
-            mean.mul_(0.9).add_(0.1 * x.detach().mean(1, keepdim=True))
-            var.mul_(0.9).add_(0.1 * x.detach().var(1, keepdim=True))
+            x = x.detach()
+            batch_mean = x.mean(1, keepdim=True)
+            mean.mul_(0.9).add_(0.1 * batch_mean)
+            var.mul_(0.9).add_(0.1 * (x - batch_mean).square().sum(1, keepdim=True) / (x.shape[1] - 1))
             return with_grad
         return (x - mean) / (var + 1e-5).sqrt() * self.gammas[i] + self.betas[i]
 

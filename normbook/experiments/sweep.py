@@ -2,8 +2,8 @@
 
 :data:`LONG` is everything: the small settings, the same questions once more with larger images and a deeper network,
 and the search for every learning rate.  Its results come with the package, in one file (:data:`FILE`); ``make sweep``
-makes it anew.  :func:`book` is what the book trains anew while it is built, the first seeds of every small setting, and
-:func:`reported` puts both together.
+makes it anew.  :func:`book` is what the book trains anew while it is built, the first seeds of nearly every small
+setting, and :func:`reported` puts both together.
 
 Needs torch to train, only NumPy to read results.
 """
@@ -11,14 +11,11 @@ Needs torch to train, only NumPy to read results.
 from __future__ import annotations
 
 import argparse
-import ast
 import dataclasses
-import functools
 import hashlib
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
@@ -28,8 +25,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from normbook.data import FASHION_FILES, FASHION_SHA256, digits
-from normbook.experiments import bank
+from normbook.experiments import bank, source
 from normbook.experiments.bank import NORMS, Array, Job, Norm
 
 #: The results of the long run.
@@ -125,7 +121,8 @@ class Row:
 Plan = tuple[Entry, ...]
 Results = dict[str, Row]
 
-ANEW = 3  # seeds of every small setting that the book trains while it is built: one job
+SIDE_BY_SIDE = 3  # seeds of a small setting that are one job: together they take little longer than one
+ANEW = 2  # the first of them, which the book trains while it is built (alone, a network is rounded in another way)
 
 _CHOOSE = tuple(range(100, 108))  # with two of them neighboring rates were told apart by 0.2 points, and wrongly
 _CHOOSE_LARGE = _CHOOSE[:4]
@@ -169,7 +166,7 @@ def _regimes(
 
     def entry(name: str, norm: Norm, times: int = 1, **more: Any) -> Entry:
         job = Job(norm=norm, rates=_start(norm, factor), seeds=tuple(range(times * seeds)), **(common | more))
-        return Entry(name, job, choose, seeds_per_job=1 if full else ANEW)
+        return Entry(name, job, choose, seeds_per_job=1 if full else SIDE_BY_SIDE)
 
     without: tuple[Norm, ...] = ("none", "IN", "GN", "LN")
     for norm in without:
@@ -202,7 +199,7 @@ def _to_the_end(
         job = Job(
             norm=norm, norm_batch=group, gradient_batch=16, images=48_000, rates=_start(norm), seeds=seeds, **common
         )
-        yield Entry(f"{name} to the end {norm}{f' {group}' if norm == 'BN' else ''}", job, choose, ANEW)
+        yield Entry(f"{name} to the end {norm}{f' {group}' if norm == 'BN' else ''}", job, choose, SIDE_BY_SIDE)
 
 
 def _rates(name: str, common: dict[str, Any], seeds: tuple[int, ...]) -> Iterator[Entry]:
@@ -210,11 +207,11 @@ def _rates(name: str, common: dict[str, Any], seeds: tuple[int, ...]) -> Iterato
     rates = tuple(2.0**k for k in range(-7, 3))
     for norm in NORMS:
         job = Job(norm=norm, rates=rates, seeds=seeds, checks=12, momentum=0.0, cosine=False, **common)
-        yield Entry(f"{name} rates {norm}", job, seeds_per_job=ANEW)
+        yield Entry(f"{name} rates {norm}", job, seeds_per_job=SIDE_BY_SIDE)
 
 
 def _small() -> Plan:
-    """The settings of which the book trains the first seeds."""
+    """The settings of the page's own run."""
     return (
         *_regimes(_SMALL, (1, 2, 4, 8, 32), 6, 1.0, _CHOOSE, full=False),
         *_to_the_end("digits", _DIGITS, tuple(range(8)), _CHOOSE, ("none", "BN", "IN")),
@@ -241,7 +238,7 @@ def _small_on_digits() -> Iterator[Entry]:
     }
     for name, (norm, more) in settings.items():
         job = Job(norm=norm, images=9600, rates=_start(norm), seeds=tuple(range(12)), **_DIGITS, **more)
-        yield Entry(f"digits {name}", job, _CHOOSE, ANEW)
+        yield Entry(f"digits {name}", job, _CHOOSE, SIDE_BY_SIDE)
 
 
 _CLOTHES: dict[str, Any] = {"data": "fashion", "strides": (2, 1, 2, 1, 1), "width": 8, "known": 1000}
@@ -258,31 +255,46 @@ LONG: Plan = (
 
 
 def book() -> Plan:
-    """What the book trains: the first seeds of each small setting, at the rate that other seeds chose."""
+    """What the book trains, at the rates that other seeds chose: the first seeds of the small settings.
+
+    Those that train to the end take too long for a build.  They are in it all the same where the file cannot help,
+    since its numbers are of other code or data.
+    """
     chosen = {name: row.rate for name, row in read().items()}
+    helps = _of_this_code()
     plan = []
     for entry in _small():
+        if helps and " to the end " in entry.name:
+            continue
         rate = chosen[entry.name]
         rates = entry.job.rates if rate is None else (rate,)
-        plan.append(Entry(entry.name, dataclasses.replace(entry.job, rates=rates, seeds=entry.job.seeds[:ANEW])))
+        seeds = entry.job.seeds[: ANEW if helps else SIDE_BY_SIDE]
+        plan.append(Entry(entry.name, dataclasses.replace(entry.job, rates=rates, seeds=seeds)))
     return tuple(plan)
 
 
+def _of_this_code(file: Path = FILE) -> bool:
+    head = json.loads(file.read_text("utf8"))
+    return all(head[name] == value for name, value in fingerprints().items())
+
+
 def reported(own: Results, file: Path = FILE, plan: Plan = LONG) -> Results:
-    """The rows of ``own`` with the further seeds that the file has.
+    """The rows of ``own`` with the further seeds that the file has, and the small settings that it has alone.
 
     Numbers of other code or data would be another experiment: if the file's are not those of this process, ``own``
     stays alone.
     """
-    head = json.loads(file.read_text("utf8"))
-    if any(head[name] != value for name, value in fingerprints().items()):
+    if not _of_this_code(file):
         return own
-    rows, kept = {}, read(file, plan)
-    for name, row in own.items():
-        whole, count = kept[name], len(row.job.seeds)
-        measured = {kind: np.concatenate([row.measured[kind], whole.measured[kind][count:]]) for kind in row.measured}
-        job = dataclasses.replace(row.job, seeds=row.job.seeds + whole.job.seeds[count:])
-        rows[name] = Row(job, measured, row.rate, whole.tried)
+    rows, small = {}, {entry.name for entry in _small()}
+    for name, whole in read(file, plan).items():
+        if name in own:
+            row, count = own[name], len(own[name].job.seeds)
+            measured = {k: np.concatenate([row.measured[k], whole.measured[k][count:]]) for k in row.measured}
+            job = dataclasses.replace(row.job, seeds=row.job.seeds + whole.job.seeds[count:])
+            rows[name] = Row(job, measured, row.rate, whole.tried)
+        elif name in small:
+            rows[name] = whole
     return rows
 
 
@@ -293,19 +305,9 @@ def agree(own: Results, long: Results) -> tuple[int, int, float]:
     return int((apart == 0).sum()), apart.size, float(apart.max())
 
 
-@functools.cache
 def fingerprints() -> dict[str, str]:
-    """SHA-256 of what decides the numbers beside a job: the code (comments and docstrings do not count), the data."""
-    tree = ast.parse(Path(bank.__file__).read_text("utf8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            node.value.value = ""
-    text = ast.dump(tree, **({"show_empty": True} if sys.version_info >= (3, 13) else {}))
-    text = text.replace(", type_params=[]", "")  # Python 3.12 writes them
-    images, labels = digits()
-    data = hashlib.sha256(images.tobytes() + labels.tobytes())
-    data.update(json.dumps([FASHION_SHA256, FASHION_FILES]).encode())
-    return {"code": hashlib.sha256(text.encode()).hexdigest(), "data": data.hexdigest()}
+    """SHA-256 of what decides the numbers beside a job: the code and the data."""
+    return {"code": source.code(bank.__file__), "data": source.data()}
 
 
 def machine() -> dict[str, str]:

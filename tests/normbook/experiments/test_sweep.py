@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from normbook.data import fashion_originals
-from normbook.experiments import bank, sweep
+from normbook.experiments import bank, source, sweep
 from normbook.experiments.bank import NORMS, Job
 from normbook.experiments.sweep import LONG, Entry, Row, run_jobs
 
@@ -145,25 +145,21 @@ def test_results_of_other_code_are_refused(monkeypatch):
 
 def test_a_key_changes_with_job_code_and_data_and_not_with_words(monkeypatch, tmp_path):
     def code(change):
-        source = Path(bank.__file__).read_text("utf8")
         changed = tmp_path / f"{len(list(tmp_path.iterdir()))}.py"
-        changed.write_text(change(source), "utf8")
+        changed.write_text(change(Path(bank.__file__).read_text("utf8")), "utf8")
         with monkeypatch.context() as patch:
             patch.setattr(bank, "__file__", str(changed))
-            sweep.fingerprints.cache_clear()
-            found = sweep.key(SMALL)
-        sweep.fingerprints.cache_clear()
-        return found
+            return sweep.key(SMALL)
 
     same = sweep.key(SMALL)
     assert code(lambda s: s) == same
     assert code(lambda s: s.replace('"""Norm i.', '"""The norm i.') + "\n# a remark\n") == same
     assert code(lambda s: s.replace("sub_(factor", "add_(factor")) != same
     assert len({same, *(sweep.key(dataclasses.replace(SMALL, alike=a)) for a in (0.5, 1.0))}) == 3
-    monkeypatch.setattr(sweep, "FASHION_SHA256", "0")
-    sweep.fingerprints.cache_clear()
+    monkeypatch.setattr(source, "FASHION_SHA256", "0")
+    source.data.cache_clear()
     assert sweep.key(SMALL) != same
-    sweep.fingerprints.cache_clear()
+    source.data.cache_clear()
 
 
 def test_an_installed_package_does_not_write_beside_itself(tmp_path):
@@ -247,7 +243,7 @@ def test_what_the_book_trains_takes_its_rates_from_the_long_run_where_other_seed
     plan = sweep.book()
     assert len({entry.name for entry in plan}) == len(plan)
     for entry in plan:
-        assert entry.job.seeds == (0, 1, 2) and entry.choose == ()
+        assert entry.job.seeds == (0, 1) and entry.choose == () and " to the end " not in entry.name
         if "rates" not in entry.name:
             assert entry.job.rates == (long[entry.name].rate,)
     for entry in LONG:
@@ -255,6 +251,16 @@ def test_what_the_book_trains_takes_its_rates_from_the_long_run_where_other_seed
             least = 4 if entry.name.startswith("28 ") else 8  # fewer cannot tell neighboring rates apart
             assert len(entry.choose) >= least
             assert not set(entry.choose) & set(entry.job.seeds)
+
+
+def test_of_other_code_the_book_trains_all_settings_and_more_seeds(monkeypatch):
+    usual = sweep.book()
+    monkeypatch.setattr(sweep, "fingerprints", lambda: {"code": "other"})
+    plan = sweep.book()
+    assert {entry.name for entry in plan} - {entry.name for entry in usual} == {
+        f"digits to the end {kind}" for kind in ("none", "IN", "BN 4", "BN 16")
+    }
+    assert all(entry.job.seeds == (0, 1, 2) for entry in plan)
 
 
 def test_small_batches_of_digits_share_everything_but_the_question():
@@ -287,7 +293,8 @@ def test_no_chosen_rate_is_at_the_edge_of_what_was_tried():
 
 @pytest.mark.slow
 def test_a_cell_drawn_at_random_gives_the_same_numbers():
-    """One seed of one entry is trained anew: to the last bit on this kind of processor, else within four points."""
+    """A job that the book does not train is trained anew: the same to the last bit on this kind of processor, else
+    within four points."""
     try:
         fashion_originals()
     except FileNotFoundError as error:
@@ -296,18 +303,22 @@ def test_a_cell_drawn_at_random_gives_the_same_numbers():
         pytest.skip(str(error))
     long = sweep.read()
     dice = np.random.default_rng(int.from_bytes(os.urandom(4), "big"))
-    entries = [entry for entry in LONG if entry.seeds_per_job == 1]  # of the others the book itself trains a part anew
+    trained = {entry.name for entry in sweep.book()}
+    entries = [entry for entry in LONG if entry.name not in trained]
     entry = entries[dice.integers(len(entries))]
-    k = int(dice.integers(len(entry.job.seeds)))
-    job = dataclasses.replace(entry.job, rates=(long[entry.name].rate,), seeds=(entry.job.seeds[k],))
-    again = bank.train(job)
+    rate, size = long[entry.name].rate, entry.seeds_per_job
+    first = size * int(dice.integers(len(entry.job.seeds) // size))
+    job = dataclasses.replace(
+        entry.job, rates=(rate,) if rate else entry.job.rates, seeds=entry.job.seeds[first : first + size]
+    )
     same_machine = all(head()[name] == value for name, value in sweep.machine().items())
-    for name, values in again.items():
-        kept = long[entry.name].measured[name][k]
+    for name, values in bank.train(job).items():
+        again = values[:, 0] if rate else values
+        kept = long[entry.name].measured[name][first : first + size]
         if same_machine:
-            np.testing.assert_array_equal(values[0, 0], kept, err_msg=f"{entry.name}, seed {job.seeds[0]}: {name}")
+            np.testing.assert_array_equal(again, kept, err_msg=f"{entry.name}, seeds {job.seeds}: {name}")
         else:
-            np.testing.assert_allclose(values[0, 0], kept, atol=0.04)
+            np.testing.assert_allclose(again, kept, atol=0.04)
 
 
 def test_the_file_is_read_as_it_was_written(trained, tmp_path):
@@ -339,6 +350,8 @@ def kept(trained, tmp_path):
 
 def test_what_is_reported_are_the_own_seeds_and_the_further_ones_of_the_file(kept):
     file, plan, own = kept
+    assert list(sweep.reported({"one": own["one"]}, file, plan)) == ["one"]
+    assert list(sweep.reported({"plain IN": own["one"]})) == [entry.name for entry in sweep._small()]
     own["one"].measured["test"][:] = 0.25  # not what the file has
     together = sweep.reported(own, file, plan)
     np.testing.assert_allclose(together["one"].measured["test"], [0.25, 1 / 3, 1 / 4])

@@ -1,12 +1,15 @@
 """The small networks of the chapter ``why``: what they compute, against torch and against laws."""
 
 import dataclasses
+import functools
+import json
+import os
 
 import numpy as np
 import pytest
 import torch
 
-from normbook.experiments import why
+from normbook.experiments import source, why
 
 PLAN = why.Plan("digits", "BN", (0.25, 1.0), (0, 1), steps=3, batch=16, norm_batch=16, depth=2, width=8)
 
@@ -121,16 +124,57 @@ def test_the_law_of_residual_variance_and_what_breaks_it():
 
 def test_a_search_goes_on_until_its_best_rate_lies_inside(monkeypatch):
     monkeypatch.setattr(why, "rate_accuracy", lambda plan: -np.abs(np.log2(plan.rates) - 5.2))
-    why._search.cache_clear()
+    monkeypatch.setattr(why, "searched", dict)
     tried = why.search(dataclasses.replace(PLAN, rates=(0.25, 0.5, 1.0)))
     assert why.best_rate(tried) == 32.0 and tried[-1, 0] > 32
     with pytest.raises(ValueError, match="at the edge"):
         why.best_rate(tried[:6])
     monkeypatch.setattr(why, "rate_accuracy", lambda plan: np.log2(plan.rates))
-    why._search.cache_clear()
     with pytest.raises(ValueError, match="no best rate"):
         why.search(PLAN)
-    why._search.cache_clear()
+
+
+def kept():
+    return json.loads(why.FILE.read_text("utf8"))
+
+
+def test_the_file_of_searches_is_of_this_code_and_these_data_and_knows_every_plan_that_is_asked_for():
+    assert (kept()["code"], kept()["data"]) == (source.code(why.__file__), source.data()), (
+        "not the file's: python -m normbook.experiments.why"
+    )
+    assert len(why.searched()) == len(kept()["searches"]) == 2 * (3 + len(why.DEPTHS) + len(why.BRANCHES) + 1)
+    assert {plan.data for plan in why.searched()} == set(why.DATA)
+    for tried in why.searched().values():
+        why.best_rate(tried)
+
+
+def test_searches_of_other_code_are_not_known(monkeypatch, tmp_path):
+    for name in ("code", "data"):
+        file = tmp_path / f"{name}.json"
+        file.write_text(json.dumps(kept() | {name: "other"}), "utf8")
+        with monkeypatch.context() as patch:
+            patch.setattr(why, "FILE", file)
+            assert why.searched.__wrapped__() == {}
+    assert why.searched.__wrapped__().keys() == why.searched().keys()
+
+
+@pytest.mark.slow
+def test_a_search_drawn_at_random_gives_the_same_accuracies():
+    """On another kind of processor the rounding differs, and with it a few of 297 answers of each network."""
+    searches = list(why.searched().items())
+    plan, tried = searches[np.random.default_rng(int.from_bytes(os.urandom(4), "big")).integers(len(searches))]
+    again = why._search(plan)
+    np.testing.assert_allclose(again[: len(tried)], tried[: len(again)], atol=0.02)
+
+
+def test_what_is_searched_anew_is_what_the_experiments_ask_for(monkeypatch):
+    monkeypatch.setattr(why, "searched", functools.cache(why.searched.__wrapped__))
+    monkeypatch.setattr(why, "_search", lambda plan: np.array([[0.5, 0.1], [1.0, 0.2]]))
+    monkeypatch.setattr(why, "EXPERIMENTS", {"one": lambda data: {"tried": why.search(PLAN)}})
+    (entry,) = why._searches("digits")
+    assert entry == {
+        "plan": dataclasses.asdict(dataclasses.replace(PLAN, seeds=why.CHOOSERS)), "tried": [[0.5, 0.1], [1.0, 0.2]]
+    }  # fmt: skip
 
 
 @pytest.mark.slow
