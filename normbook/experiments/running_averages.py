@@ -1,4 +1,7 @@
-"""The dense networks of the chapter ``running-averages``: which stored variance serves a network in evaluation?"""
+"""The networks of the chapter ``running-averages``: which stored variance serves a network in evaluation?
+
+Dense ones, in NumPy; and convolutions with shortcuts, which need torch.
+"""
 
 from __future__ import annotations
 
@@ -116,3 +119,52 @@ def stored_variances(
         sizes.append(np.sqrt((out**2).mean(axis=(1, 2)) / (in_train**2).mean(axis=(1, 2))))
         accuracies.append(((out @ nets.last).argmax(axis=2) == labels[np.stack(new)]).mean(axis=1))
     return np.array(sizes), np.array(accuracies)
+
+
+def beside_shortcuts(
+    data: Literal["digits", "fashion"],
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
+    steps: int = 400,
+    rate: float = 0.1,
+) -> npt.NDArray[np.float64]:
+    """What pairs of images store in a trained network with shortcuts, over the variance of all their values together.
+
+    With the factor m/(m − 1), mean over the channels: (seeds, norms), of all norms but the first.  The networks are
+    those of :mod:`normbook.experiments.depth`, five convolutions with batch norm in the branches.
+    """
+    import torch
+
+    from normbook.experiments import depth
+
+    plan = depth.PLAN
+    nets = depth.network("BN + shortcuts", 5, seeds, plan.width, 1 if data == "digits" else 2)
+    parts = [depth.split(data, seed)[0] for seed in seeds]
+
+    def fetch(index: list[npt.NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor]:
+        x = np.stack([images[i, 0] for (images, _), i in zip(parts, index, strict=True)], axis=1)
+        y = np.stack([labels[i] for (_, labels), i in zip(parts, index, strict=True)], axis=1)
+        return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.int64))
+
+    draws = [np.random.default_rng([seed, 3]) for seed in seeds]
+    optimizer = torch.optim.SGD(nets.parameters(), rate, momentum=0.9)
+    for _ in range(steps):
+        x, y = fetch([draw.integers(plan.known, size=plan.batch) for draw in draws])
+        loss = torch.nn.functional.cross_entropy(nets(x).reshape(-1, 10), y.flatten()) * len(seeds)  # a mean for each
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    entered: dict[int, list[torch.Tensor]] = {}
+    norms = [module for module in nets.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for k, norm in enumerate(norms):
+        norm.register_forward_pre_hook(lambda _, inputs, k=k: entered.setdefault(k, []).append(inputs[0].double()))
+    orders = [draw.permutation(plan.known) for draw in draws]
+    with torch.no_grad():
+        for i in range(0, plan.known, 2):
+            nets(fetch([order[i : i + 2] for order in orders])[0])
+    found = []
+    for k in range(1, len(norms)):
+        u = torch.stack(entered[k])  # (pairs, 2, channels of all networks, H, W)
+        stored = u.var((1, 3, 4)).mean(0) / u.var((0, 1, 3, 4), correction=0)
+        found.append(stored.reshape(len(seeds), -1).mean(1).numpy())
+    return np.transpose(found)

@@ -1,7 +1,10 @@
+import base64
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from normbook import style
 from normbook.style import COLORS, INK, figure, picture, scientific
@@ -111,3 +114,22 @@ def test_powers_of_ten_are_ordinary_letters():
 
     svg = draw_powers().to_svg()
     assert "10⁻⁶</text>" in svg and "tspan" not in svg
+
+
+def test_few_colors_are_packed_without_loss_and_many_or_transparent_ones_are_left():
+    random = np.random.default_rng(0)
+
+    def packed(pixels):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, format="png")
+        before = f'"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"'
+        after = re.sub(r'"data:image/png;base64,([^"]*)"', style._packed, before)
+        picture = Image.open(io.BytesIO(base64.b64decode(after.split(",")[1])))
+        np.testing.assert_array_equal(np.asarray(picture.convert("RGBA")), pixels)
+        return len(after) / len(before)
+
+    opaque = np.full((40, 40, 1), 255, np.uint8)
+    few = random.integers(256, size=(200, 3), dtype=np.uint8)[random.integers(200, size=(40, 40))]
+    assert packed(np.concatenate([few, opaque], axis=2)) < 0.6
+    assert packed(np.concatenate([random.integers(256, size=(40, 40, 3), dtype=np.uint8), opaque], axis=2)) == 1
+    assert packed(np.concatenate([few, opaque // 2], axis=2)) == 1

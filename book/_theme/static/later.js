@@ -1,11 +1,26 @@
-// A phone lays out a section when it is near (later.css). Who comes back to a page, or to a place in it, gets all of it
-// at once: only then is it known where that place is.
+// A phone lays out what is near, and then one section after the other while it has nothing else to do (later.css): all
+// of them at once would keep it busy for a second. Who opens a place in a page, or comes back to it, has all of it at
+// once, for only then is it known where that place is. So has a browser that does not hold the text still while what
+// lies above it grows.
 {
   const page = document.documentElement.classList;
+  const [opened] = performance.getEntriesByType("navigation");
+  const somewhere = location.hash || opened?.name.includes(":~:"); // a link to a passage
+  const phone = matchMedia("(max-width: 60rem)").matches && CSS.supports("overflow-anchor: auto");
+  if (phone && !somewhere && opened?.type === "navigate") page.add("nc-later");
+
   const whole = () => page.remove("nc-later");
-  const opened = performance.getEntriesByType("navigation")[0]?.type === "navigate";
-  if (opened && !location.hash) page.add("nc-later");
-  addEventListener("click", (event) => event.target.closest?.('a[href^="#"]') && whole(), true);
+  const free = window.requestIdleCallback ?? ((then) => setTimeout(then, 50));
+  addEventListener("load", () => {
+    const waiting = [...document.querySelectorAll(".nc-later .bd-article > section > section[style]")];
+    const next = () => {
+      if (!waiting.length) return whole();
+      waiting.shift().removeAttribute("style");
+      requestAnimationFrame(() => free(next));
+    };
+    free(next);
+  });
+  addEventListener("click", (event) => event.target.closest?.('a[href^="#"]:not(.nc-here)') && whole(), true);
   addEventListener("hashchange", () => {
     if (!page.contains("nc-later")) return;
     whole();
