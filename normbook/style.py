@@ -202,7 +202,7 @@ def _packed(found: re.Match[str]) -> str:
     """The same pixels with a palette, where they have few colors: half as long."""
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as image:
         colors = image.convert("RGB")
-        if image.convert("RGBA").getextrema()[3] != (255, 255) or colors.getcolors(256) is None:
+        if np.asarray(image.convert("RGBA"))[..., 3].min() < 255 or colors.getcolors(256) is None:
             return found[0]
         few, file = colors.quantize(256), io.BytesIO()
     if np.any(np.asarray(few.convert("RGB")) != np.asarray(colors)):

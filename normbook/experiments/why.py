@@ -39,8 +39,8 @@ Array = npt.NDArray[np.float64]
 Norm = Literal["none", "BN", "noisy BN"]
 Data = Literal["digits", "fashion"]
 DATA: tuple[Data, ...] = get_args(Data)
-#: The searches for the rates, made by ``python -m normbook.experiments.why`` (two minutes).
-FILE = Path(__file__).with_name("why-rates.json")
+#: The results of all experiments, made by ``python -m normbook.experiments.why`` (two minutes).
+FILE = Path(__file__).with_name("why.npz")
 _BOOK = Path(__file__).resolve().parents[2]  # where the package is not installed but lies in the book's repository
 CACHE = _BOOK / ".cache" / "why" if (_BOOK / "_toc.yml").exists() else Path.home() / ".cache" / "normcore" / "why"
 
@@ -305,27 +305,10 @@ def search(plan: Plan) -> Array:
     """The rates that were tried, ascending, and the mean validation accuracy of each: (rates, 2).
 
     It begins with the plan's rates, which are a constant factor apart.  As long as the best of them is the largest or
-    the smallest, it goes on beyond.  The networks are those of ``CHOOSERS``.  What the package's file knows, of this
-    code and these data, is not searched again.
+    the smallest, it goes on beyond.  The networks are those of ``CHOOSERS``.
     """
-    plan = dataclasses.replace(plan, seeds=CHOOSERS)
-    known = searched()
-    if plan not in known:
-        known[plan] = _search(plan)
-    return known[plan].copy()
 
-
-@functools.cache
-def searched() -> dict[Plan, Array]:
-    """The searches that this process knows: at first those that come with the package, if of this code and data."""
-    kept = json.loads(FILE.read_text("utf8"))
-    if (kept["code"], kept["data"]) != (source.code(__file__), source.data()):
-        return {}
-    tuples = ("rates", "seeds")
-    return {
-        Plan(**{name: tuple(v) if name in tuples else v for name, v in entry["plan"].items()}): np.array(entry["tried"])
-        for entry in kept["searches"]
-    }
+    return _search(dataclasses.replace(plan, seeds=CHOOSERS)).copy()
 
 
 def rate_accuracy(plan: Plan) -> Array:
@@ -334,6 +317,7 @@ def rate_accuracy(plan: Plan) -> Array:
     return mean
 
 
+@functools.cache
 def _search(plan: Plan) -> Array:
     def ask(rates: tuple[float, ...]) -> Array:
         return rate_accuracy(dataclasses.replace(plan, rates=rates))
@@ -818,6 +802,23 @@ def key(name: str, data: Data, options: dict[str, Any]) -> str:
     return digest.hexdigest()[:20]
 
 
+ANEW = ("tolerance", "turning")  # what the book measures anew while it is built; of the others a test measures one
+
+
+@functools.cache
+def shipped() -> dict[tuple[str, Data], dict[str, Array]]:
+    """The results that come with the package, {(experiment, data): {name: array}}; none, if of other code or data."""
+    with np.load(FILE) as saved:
+        if (saved["code"], saved["data"]) != (source.code(__file__), source.data()):
+            return {}
+        found: dict[tuple[str, Data], dict[str, Array]] = {(name, data): {} for name in EXPERIMENTS for data in DATA}
+        for (name, data), arrays in found.items():
+            for entry in saved.files:
+                if entry.startswith(f"{name}/{data}/"):
+                    arrays[entry.split("/", 2)[2]] = saved[entry].astype(float)
+        return found
+
+
 def measure(name: str, data: Data, cache: Path | None = CACHE, **options: Any) -> dict[str, Array]:
     """One experiment on one data set, from the cache if the same code has already run it."""
     file = cache / f"{key(name, data, options)}.npz" if cache else None
@@ -835,50 +836,68 @@ def measure(name: str, data: Data, cache: Path | None = CACHE, **options: Any) -
     return found
 
 
-def _measure_data(data: Data, cache: Path | None) -> dict[str, dict[str, Array]]:
-    return {name: measure(name, data, cache) for name in EXPERIMENTS}
+Found = dict[str, dict[Data, dict[str, Array]]]
 
 
-def measure_all(cache: Path | None = CACHE) -> dict[str, dict[Data, dict[str, Array]]]:
-    """Every experiment on both data sets, one process for each: ``{experiment: {data: {name: array}}}``."""
+def _measure_data(data: Data, cache: Path | None, names: tuple[str, ...]) -> dict[str, dict[str, Array]]:
+    return {name: measure(name, data, cache) for name in names}
+
+
+def measure_all(cache: Path | None = CACHE, names: tuple[str, ...] = tuple(EXPERIMENTS)) -> Found:
+    """These experiments on both data sets, one process for each: ``{experiment: {data: {name: array}}}``."""
     known = cache is not None and all(
-        (cache / f"{key(name, data, {})}.npz").exists() for name in EXPERIMENTS for data in DATA
+        (cache / f"{key(name, data, {})}.npz").exists() for name in names for data in DATA
     )
     if known:
-        found = {data: _measure_data(data, cache) for data in DATA}
+        found = {data: _measure_data(data, cache, names) for data in DATA}
     else:
         with processes(min(len(DATA), os.cpu_count() or 1)) as pool:
-            found = dict(zip(DATA, pool.map(_measure_data, DATA, [cache] * len(DATA)), strict=True))
-    return {name: {data: found[data][name] for data in DATA} for name in EXPERIMENTS}
+            each = pool.map(_measure_data, DATA, [cache] * len(DATA), [names] * len(DATA))
+            found = dict(zip(DATA, each, strict=True))
+    return {name: {data: found[data][name] for data in DATA} for name in names}
 
 
-def _searches(data: Data) -> list[dict[str, Any]]:
-    """Every search of every experiment on one data set, made anew."""
-    searched().clear()
-    for name in EXPERIMENTS:
-        measure(name, data, None)
-    return [{"plan": dataclasses.asdict(plan), "tried": tried.tolist()} for plan, tried in searched().items()]
+def reported(own: Found) -> Found:
+    """``own`` and the results that come with the package, which are those of this code; else all is measured."""
+    missing = tuple(name for name in EXPERIMENTS if name not in own)
+    if kept := shipped():
+        others = {name: {data: kept[name, data] for data in DATA} for name in missing}
+    else:
+        others = measure_all(names=missing)
+    return {name: (own | others)[name] for name in EXPERIMENTS}
+
+
+def agree(own: Found) -> tuple[int, int]:
+    """How many arrays of ``own`` are those of the package's file, to the last digit that it keeps, and of how many."""
+    kept = shipped()
+    same = [
+        (name, data) in kept and np.array_equal(_single(array), kept[name, data][key], equal_nan=True)
+        for name, both in own.items() for data, arrays in both.items() for key, array in arrays.items()
+    ]  # fmt: skip
+    return sum(same), len(same)
+
+
+def _single(array: Array) -> Array:
+    """As the file keeps it: long ones in single precision, half as long."""
+    return array.astype(np.float32).astype(float) if array.size > 100 else array
 
 
 def main() -> None:
-    """Search every rate anew and write the file that comes with the package."""
-    with processes(len(DATA)) as pool:
-        found = [entry for part in pool.map(_searches, DATA) for entry in part]
-    head = {
-        "what": "searches for the rates of normbook.experiments.why, made by `python -m normbook.experiments.why`",
-        "code": source.code(__file__),
-        "data": source.data(),
-    }
-    lines = ",\n".join(json.dumps(entry) for entry in found)
-    FILE.write_text(json.dumps(head, indent=0)[:-2] + f',\n"searches": [\n{lines}\n]}}\n', "utf8")
+    """Measure everything anew and write the file that comes with the package."""
+    arrays = {
+        f"{name}/{data}/{key}": array.astype(np.float32) if array.size > 100 else array
+        for name, both in measure_all(None).items() for data, found in both.items() for key, array in found.items()
+    }  # fmt: skip
+    head = {"code": np.array(source.code(__file__)), "data": np.array(source.data())}
+    np.savez_compressed(FILE, **head, **arrays)  # type: ignore[arg-type]
 
 
 __all__ = [
-    "APART", "BLOCKS", "BRANCHES", "CHOOSERS", "DATA", "DEPTHS", "GHOSTS", "GHOST_LOOKS", "GHOST_RATES", "GOOD", "KINDS",
-    "LANDSCAPES", "LONGER", "MORE_SEEDS", "RATES", "SEEDS", "SHIFTS", "STARTS", "STRETCHES", "TOLERATED", "TURNS",
-    "WIDE", "Images", "Nets", "Plan", "apart", "at_fit", "best_rate", "common_fit", "deeper", "edge", "edges", "fit", "ghosts",
-    "growth", "landscape", "measure", "measure_all", "rate_accuracy", "residual", "search", "shift", "tolerance",
-    "tuned", "turning",
+    "ANEW", "APART", "BLOCKS", "BRANCHES", "CHOOSERS", "DATA", "DEPTHS", "GHOSTS", "GHOST_LOOKS", "GHOST_RATES",
+    "GOOD", "KINDS", "LANDSCAPES", "LONGER", "MORE_SEEDS", "RATES", "SEEDS", "SHIFTS", "STARTS", "STRETCHES",
+    "TOLERATED", "TURNS", "WIDE", "Images", "Nets", "Plan", "agree", "apart", "at_fit", "best_rate", "common_fit",
+    "deeper", "edge", "edges", "fit", "ghosts", "growth", "landscape", "measure", "measure_all", "rate_accuracy",
+    "reported", "residual", "search", "shift", "shipped", "tolerance", "tuned", "turning",
 ]  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""On a phone a section is laid out when it is near; the place that is kept for it is large enough and not much more."""
+"""On a phone a section is laid out when it is near or when there is time; the place that is kept for it until then is
+large enough and not much more, and afterwards nothing is left of it."""
 
 import pytest
 from conftest import SITE, built_pages, sampled
@@ -14,12 +15,24 @@ LAZY = "document.documentElement.classList.contains('nc-later')"
 LAID_OUT = "() => !document.documentElement.classList.contains('nc-later')"
 
 
+# Two kinds of phones: one is never free, so that what is not near goes on waiting; the other has time.
+BUSY = "window.requestIdleCallback = () => 0"
+GIVEN_PLACES = "document.querySelectorAll('.bd-article > section > section[style]').length"
+
+
 @pytest.fixture
-def tour(visit):
+def free(visit):
     """A phone."""
     tour = visit()
     tour.page.set_viewport_size(PHONE)
     return tour
+
+
+@pytest.fixture
+def tour(free):
+    """A phone that has no time."""
+    free.page.add_init_script(BUSY)
+    return free
 
 
 def test_every_chapter_says_how_high_its_sections_are():
@@ -58,6 +71,41 @@ def test_who_goes_to_a_place_or_comes_back_has_the_whole_page(tour, name):
     assert not page.evaluate(LAZY)
 
 
+@pytest.mark.parametrize("name", sampled(CHAPTERS, "rest"))
+def test_who_waits_a_moment_has_the_whole_page_and_nothing_has_moved(free, name):
+    """What skipped sections cost who reads by ear, searches the page, or turns the tablet, is gone."""
+    page = free.open(name)
+    page.evaluate("scrollTo(0, 300)")
+    seat = "document.elementFromPoint(195, 300).closest('section > *').getBoundingClientRect().top"
+    before = page.evaluate(seat)
+    page.wait_for_function(f"() => !({LAZY}) && {GIVEN_PLACES} === 0")
+    assert page.evaluate(seat) == before
+    assert free.console == []
+
+
+def test_places_are_whole_while_sections_wait(tour):
+    """An address of a dial that is set by hand, and the link to a dial's position."""
+    page = tour.open("book/why.html")
+    top = "document.getElementById('explore-5').getBoundingClientRect().top"
+    page.evaluate("location.hash = '#explore-5=1'")
+    page.wait_for_function(LAID_OUT)
+    page.wait_for_function(f"Math.abs({top} - 64) < 40")
+    page.goto(f"{tour.url}book/instance-norm.html")
+    page.evaluate("document.querySelector('#explore-1 .nc-here').scrollIntoView()")
+    link = "document.querySelector('#explore-1 .nc-here').getBoundingClientRect().top"
+    before = page.evaluate(link)
+    page.evaluate("document.querySelector('#explore-1 .nc-here').click()")
+    page.wait_for_timeout(200)
+    assert page.evaluate(LAZY) and page.evaluate(link) == before
+
+
+def test_a_link_to_a_passage_has_the_whole_page(tour):
+    page = tour.open("book/why.html")
+    page.goto(f"{tour.url}book/backward.html#:~:text=Exercises")
+    assert not page.evaluate(LAZY)
+    assert tour.console == []
+
+
 def test_what_has_the_focus_in_a_section_is_not_cut(tour):
     """A section that is laid out later cuts what reaches over its edge: its edge lies outside the text."""
     page = tour.open("book/backward.html")
@@ -72,7 +120,10 @@ def test_a_wide_window_and_paper_have_all_of_it_at_once(tour):
     tour.page.set_viewport_size({"width": 1280, "height": 800})
     page = tour.open("book/backward.html")
     assert {s["waits"] for s in page.evaluate(SECTIONS)} == {"visible"}
-    tour.page.set_viewport_size(PHONE)
+    tour.page.set_viewport_size(PHONE)  # turned, or made narrow, later: no section is taken away
+    assert {s["waits"] for s in page.evaluate(SECTIONS)} == {"visible"}
+    page.reload()
+    page.goto(f"{tour.url}book/backward.html")
     page.emulate_media(media="print")
     assert {s["waits"] for s in page.evaluate(SECTIONS)} == {"visible"}
 

@@ -21,11 +21,13 @@
     free(next);
   });
   addEventListener("click", (event) => event.target.closest?.('a[href^="#"]:not(.nc-here)') && whole(), true);
-  addEventListener("hashchange", () => {
-    if (!page.contains("nc-later")) return;
+  addEventListener("popstate", () => {
+    if (page.contains("nc-later")) addEventListener("hashchange", go, { once: true });
     whole();
-    const go = () => document.querySelector(":target")?.scrollIntoView({ behavior: "instant" });
-    go(); // the browser is on its way to where a place was kept
-    requestAnimationFrame(() => requestAnimationFrame(go)); // and what came with the layout has its size now
   });
+  const go = () => {
+    const there = () => document.querySelector(":target")?.scrollIntoView({ behavior: "instant" });
+    there(); // the browser is on its way to where a place was kept
+    requestAnimationFrame(() => requestAnimationFrame(there)); // and what came with the layout has its size now
+  };
 }
