@@ -1,6 +1,7 @@
 """Execute chapters two at a time, before Sphinx reads them one by one and finds their outputs in the cache.
 
-A chapter that measures time says ``runs: alone`` at its top and waits for its turn.  What goes wrong here is left to that turn, too: then the error stands beside its page.
+A chapter that measures time says ``runs: alone`` at its top and waits for its turn.  What goes wrong here is left to
+that turn, too: then the error stands beside its page.
 """
 
 import os
