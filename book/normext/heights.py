@@ -1,8 +1,9 @@
 """About how high each section of a chapter is on a phone.
 
 A chapter has up to ten thousand elements, most of them in formulas, and a phone takes a second to lay them all out. So
-a section is laid out when it is near (``later.css``), and until then the page keeps a place for it. A place that is
-too small would let things that are asked for their position lie above each other, so it is a fifth too large.
+a section is laid out when it is near, or when there is time (``later.css``), and until then the page keeps a place for
+it.  A place that is too small would let things that are asked for their position lie above each other, so it is a fifth
+too large.
 """
 
 import re
@@ -11,6 +12,7 @@ import re
 CHARACTER, BLOCK, PICTURE = 0.7, 16, 325  # a picture as high as wide
 PROGRAM, LINE = 75, 18
 FORMULA, FOLD = 88, 155  # a formula that stands alone; a thing that is folded
+ENDS = 60  # the margins of its first and last block
 SPARE = 1.2
 
 
@@ -28,7 +30,7 @@ def height(section):
     blocks = len(re.findall(r"</(?:p|li|h\d|tr|dt)>", rest))
     letters = rest.count("<mjx-c ") + len(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", rest)))
     high = CHARACTER * letters + BLOCK * blocks + PICTURE * pictures + FORMULA * formulas + FOLD * folds
-    return SPARE * (high + PROGRAM * len(programs) + LINE * sum(text.count("\n") for text in programs))
+    return SPARE * (ENDS + high + PROGRAM * len(programs) + LINE * sum(text.count("\n") for text in programs))
 
 
 def without(html, name):
