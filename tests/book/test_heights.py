@@ -45,5 +45,6 @@ def test_each_section_below_the_title_has_a_place_and_the_text_is_the_same():
     assert f'<section class="s" id="one" style="--nc-height: {high:.0f}px"><h2>One' in said
     assert f'<section id="two" style="--nc-height: {empty}px"></section>' in said
     assert said.count("style=") == 2 and 'id="deep">' in said and 'id="title">' in said
-    assert said.replace(f' style="--nc-height: {high:.0f}px"', "").replace(f' style="--nc-height: {empty}px"', "") == page
+    assert said.replace(f' style="--nc-height: {high:.0f}px"', "").replace(
+        f' style="--nc-height: {empty}px"', "") == page  # fmt: skip
     assert say("<p>no section</p>") == "<p>no section</p>"
