@@ -74,8 +74,8 @@ class Plan:
     pinned
         After each step each unit's weights get the length back that they had at the start.
     varied, fixed
-        Which parameters learn at ``rates``: all, the ``"hidden"`` matrices, or the ``"others"`` (γ, β, scores).  The
-        rest learn at the rate ``fixed``.
+        Which parameters learn at ``rates``: all, the ``"hidden"`` matrices, or the ``"last"`` ones (γ and β of the
+        last norm, and the scores).  The rest learn at the rate ``fixed``.
     """
 
     data: Data
@@ -93,7 +93,7 @@ class Plan:
     start: float = 1.0
     decay: float = 0.0
     pinned: bool = False
-    varied: Literal["all", "hidden", "others"] = "all"
+    varied: Literal["all", "hidden", "last"] = "all"
     fixed: float = 0.0
 
     def __post_init__(self) -> None:
@@ -206,12 +206,18 @@ class Nets:
 
         with torch.no_grad():
             for i, (p, slope) in enumerate(zip(self.parameters, slopes, strict=True)):
-                part, decay = ("hidden", self.plan.decay) if i < len(self.weights) else ("others", 0.0)
-                rates = self.rates if self.plan.varied in ("all", part) else self.plan.fixed
+                decay = self.plan.decay if i < len(self.weights) else 0.0
+                rates = self.rates if self.plan.varied in ("all", self.part(i)) else self.plan.fixed
                 p.sub_(rates * (slope + decay * p))
             if self.plan.pinned:
                 for w, length in zip(self.weights, self.lengths, strict=True):
                     w.mul_(length / w.norm(dim=1, keepdim=True))
+
+    def part(self, i: int) -> str:
+        """Of parameter i: a hidden matrix, γ or β with a norm behind them, or one of the last, with none."""
+        norms = len(self.gammas)
+        at = i - len(self.weights)
+        return "hidden" if at < 0 else "inner" if at < 2 * norms and (at + 1) % norms else "last"
 
     def grown(self) -> torch.Tensor:
         """How long the weights of a hidden unit are over their first length, mean of all units: (networks,)."""
@@ -593,19 +599,19 @@ def edge(test: Array, rates: Array, good: float) -> Array:
     return found
 
 
-APART: tuple[tuple[str, Literal["hidden", "others"], bool, tuple[float, ...]], ...] = (  # name, varied, pinned, rates
-    ("others", "others", False, (2.0, 4.0, 8.0, 16.0)),
+APART: tuple[tuple[str, Literal["hidden", "last"], bool, tuple[float, ...]], ...] = (  # name, varied, pinned, rates
+    ("last", "last", False, (2.0, 4.0, 8.0, 16.0)),
     ("hidden, pinned", "hidden", True, (4.0, 8.0, 16.0, 32.0, 64.0)),
-    ("hidden", "hidden", False, (2.0**8, 2.0**16)),
+    ("hidden", "hidden", False, (0.0, 2.0**8)),  # 0: they never learn
 )
 
 
 def apart(data: Data, seeds: tuple[int, ...] = MORE_SEEDS, depth: int = 4, width: int = 48) -> dict[str, Array]:
     """Up to which rate batch norm's networks train when only a part of their parameters learns at it.
 
-    The hidden matrices have a norm behind them, so a large step makes them longer; γ, β and the scores have none.  The
-    rest learns at the rate that is best for all (``rate``).  For each of ``APART``: ``rates NAME`` and ``test NAME``
-    (seeds, rates), the accuracy on test images.
+    The hidden matrices have a norm behind them, so a large step makes them longer; γ and β of the last norm and the
+    scores have none.  The rest learns at the rate that is best for all (``rate``).  For each of ``APART``:
+    ``rates NAME`` and ``test NAME`` (seeds, rates), the accuracy on test images.
     """
     plan = Plan(data, "BN", seeds=seeds, depth=depth, width=width)
     best = best_rate(search(plan))
