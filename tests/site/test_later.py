@@ -16,7 +16,10 @@ LAID_OUT = "() => !document.documentElement.classList.contains('nc-later')"
 
 
 # Two kinds of phones: one is never free, so that what is not near goes on waiting; the other has time.
-BUSY = "window.requestIdleCallback = () => 0"
+BUSY = """window.requestIdleCallback = () => 0;
+  const usual = window.addEventListener;  // nor does it feel the key that opens a page here
+  window.addEventListener = (type, then, how) =>
+    how?.once && then.name === 'whole' ? 0 : usual.call(window, type, then, how)"""
 GIVEN_PLACES = "document.querySelectorAll('.bd-article > section > section[style]').length"
 
 
@@ -74,13 +77,23 @@ def test_who_goes_to_a_place_or_comes_back_has_the_whole_page(tour, name):
 @pytest.mark.parametrize("name", sampled(CHAPTERS, "rest"))
 def test_who_waits_a_moment_has_the_whole_page_and_nothing_has_moved(free, name):
     """What skipped sections cost who reads by ear, searches the page, or turns the tablet, is gone."""
-    page = free.open(name)
-    page.evaluate("scrollTo(0, 300)")
-    seat = "document.elementFromPoint(195, 300).closest('section > *').getBoundingClientRect().top"
+    page = free.page
+    page.goto(free.url + name)
+    seat = "document.elementFromPoint(195, 600).closest('section > *').getBoundingClientRect().top"
     before = page.evaluate(seat)
     page.wait_for_function(f"() => !({LAZY}) && {GIVEN_PLACES} === 0")
     assert page.evaluate(seat) == before
     assert free.console == []
+
+
+@pytest.mark.parametrize("act", ["scrollBy(0, 200)", "document.querySelector('.bd-article p a[href]').focus()", "key"])
+def test_who_does_something_has_the_whole_page(free, act):
+    page = free.page
+    page.add_init_script("window.requestIdleCallback = () => 0")
+    page.goto(f"{free.url}book/backward.html")
+    assert page.evaluate(LAZY)
+    page.keyboard.press("Tab") if act == "key" else page.evaluate(act)
+    page.wait_for_function(LAID_OUT)
 
 
 def test_places_are_whole_while_sections_wait(tour):

@@ -21,7 +21,7 @@
     free(next);
   });
   // nor does anything go far from where it was before that place is known
-  for (const event of ["scroll", "keydown", "focusin"]) addEventListener(event, whole, { capture: true, once: true });
+  for (const event of ["scroll", "keydown", "focusin"]) addEventListener(event, whole, { once: true });
   addEventListener("click", (event) => event.target.closest?.('a[href^="#"]:not(.nc-here)') && whole(), true);
   addEventListener("popstate", () => {
     if (page.contains("nc-later")) addEventListener("hashchange", go, { once: true });
