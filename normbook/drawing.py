@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from PIL import Image
 
 from normbook.style import BLUE, GRAY, GREEN, ORANGE, picture_only
 
@@ -18,13 +17,11 @@ LOOKS = {"none": (GRAY, "s", ":"), "BN": (BLUE, "o", "-"), "IN": (ORANGE, "^", "
 def show(ax: Axes, image: Array, title: str = "") -> None:
     """An image (3, H, W) or (1, H, W) with values in [0, 1]; what lies outside is clipped, as on every screen.
 
-    256 colors of its own are enough for the eye, and make the page half as heavy.
+    64 levels are enough for the eye and make the page a third lighter.
     """
-    bytes_ = np.round(255 * np.clip(image, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
-    pixels = np.broadcast_to(bytes_, (*bytes_.shape[:2], 3))  # a gray image has one channel
-    few = Image.fromarray(np.ascontiguousarray(pixels)).quantize(256, kmeans=2, dither=Image.Dither.NONE)
-    # "none" embeds it pixel by pixel, whatever size the page gives it
-    ax.imshow(np.asarray(few.convert("RGB")), interpolation="none")
+    pixels = np.round(np.clip(image, 0, 1).transpose(1, 2, 0) * 63) / 63
+    # a gray image has one channel; "none" embeds it pixel by pixel, whatever size the page gives it
+    ax.imshow(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), interpolation="none")
     ax.set_title(title)
     picture_only(ax)
 
