@@ -104,11 +104,12 @@ def test_places_are_whole_while_sections_wait(tour):
     page.wait_for_function(LAID_OUT)
     page.wait_for_function(f"Math.abs({top} - 64) < 40")
     page.goto(f"{tour.url}book/instance-norm.html")
-    page.evaluate("document.querySelector('#explore-1 .nc-here').scrollIntoView({behavior: 'instant'})")
+    last = "[...document.querySelectorAll('.nc-here')].at(-1)"
+    page.evaluate(f"{last}.scrollIntoView({{behavior: 'instant'}})")
     page.wait_for_timeout(200)
-    link = "document.querySelector('#explore-1 .nc-here').getBoundingClientRect().top"
+    link = f"{last}.getBoundingClientRect().top"
     before = page.evaluate(link)
-    page.evaluate("document.querySelector('#explore-1 .nc-here').click()")
+    page.evaluate(f"{last}.click()")
     page.wait_for_timeout(200)
     assert page.evaluate(link) == before
 

@@ -1,9 +1,9 @@
-"""The dense networks of the chapter ``running-averages``, against torch's autograd and against each other."""
+"""The networks of the chapter ``running-averages``, against torch's autograd and against each other."""
 
 import numpy as np
 import pytest
 
-from normbook.experiments.running_averages import Stack, stored_variances
+from normbook.experiments.running_averages import Stack, beside_shortcuts, stored_variances
 
 
 def test_a_step_is_torch_s():
@@ -53,3 +53,12 @@ def test_larger_groups_have_less_to_correct_and_networks_learn():
     assert (unbiased < 1).all() and (biased > unbiased).all()
     assert (np.abs(many[0] - 1) < np.abs(few[0] - 1)).all()
     assert many[1].min() > 0.7
+
+
+def test_networks_with_shortcuts_side_by_side_do_not_feel_each_other_and_store_about_the_variance():
+    pytest.importorskip("torch")
+    both = beside_shortcuts("digits", (0, 1), steps=3)
+    assert both.shape == (2, 4) and (np.abs(both - 1) < 0.1).all()
+    alone = beside_shortcuts("digits", (1,), steps=3)
+    np.testing.assert_allclose(both[1], alone[0], atol=1e-3)
+    assert np.abs(both[0] - both[1]).max() > 1e-4

@@ -66,6 +66,32 @@ def test_under_batch_norm_the_gradient_is_at_right_angles_to_the_weights_and_wit
         assert (cosine.abs().max() < 1e-3) == right
 
 
+def test_gamma_and_beta_with_a_norm_behind_them_are_at_right_angles_to_their_gradient_and_the_last_are_not():
+    plan = dataclasses.replace(PLAN, depth=3)
+    images = why.Images(plan)
+    nets = why.Nets(plan, images.pixels)
+    parts = [nets.part(i) for i in range(len(nets.parameters))]
+    assert parts == 3 * ["hidden"] + 2 * ["inner", "inner", "last"] + 2 * ["last"]  # betas, gammas; scores
+    for beta in nets.betas:
+        beta.data.uniform_(0.2, 0.4)
+    slopes = nets.slopes(*next(images.batches()))
+    for layer in range(3):
+        own, slope = (torch.cat([these[3 + layer], these[6 + layer]], 2)[:, 0] for these in (nets.parameters, slopes))
+        cosine = torch.nn.functional.cosine_similarity(own, slope, dim=1).abs()
+        assert cosine.max() < 0.01 if layer < 2 else cosine.min() > 0.01
+
+
+@pytest.mark.parametrize("varied", ["hidden", "last"])
+def test_only_a_part_learns_at_the_rates_and_the_rest_at_the_fixed_one(varied):
+    plan = dataclasses.replace(PLAN, varied=varied, rates=(0.5,), fixed=0.0)
+    images = why.Images(plan)
+    nets = why.Nets(plan, images.pixels)
+    before = [p.detach().clone() for p in nets.parameters]
+    nets.step(nets.slopes(*next(images.batches())))
+    moved = {nets.part(i) for i, p in enumerate(nets.parameters) if not torch.equal(p, before[i])}
+    assert moved == {varied}
+
+
 def test_pinned_weights_keep_their_length_and_free_ones_grow():
     for pinned in (True, False):
         nets, _ = why.fit(dataclasses.replace(PLAN, pinned=pinned))
