@@ -121,6 +121,18 @@ def test_a_link_to_a_passage_has_the_whole_page(tour):
     assert tour.console == []
 
 
+def test_a_link_to_a_passage_lands_there(window, url):
+    """Firefox tells no page that it was opened at a passage: there all of the page is laid out at once."""
+    passage = "What training makes of it"  # the last but four sections of a long chapter
+    window.size(390)
+    window.goto(f"{url}index.html")
+    window.goto(f"{url}book/activations.html#:~:text={passage.replace(' ', '%20')}")
+    seat = f"[...document.querySelectorAll('h2')].find(h => h.textContent.includes('{passage}')).getBoundingClientRect().top"
+    window.evaluate("() => new Promise(then => setTimeout(then, 1500))")
+    assert not window.evaluate(f"() => {LAZY}")
+    assert 0 <= window.evaluate(f"() => {seat}") < 900
+
+
 def test_what_has_the_focus_in_a_section_is_not_cut(tour):
     """A section that is laid out later cuts what reaches over its edge: its edge lies outside the text."""
     page = tour.open("book/backward.html")

@@ -1,12 +1,13 @@
 // A phone lays out what is near, and then one section after the other while it has nothing else to do (later.css): all
 // of them at once would keep it busy for a second. Who opens a place in a page, or comes back to it, has all of it at
 // once, for only then is it known where that place is. So has a browser that does not hold the text still while what
-// lies above it grows.
+// lies above it grows, and Firefox, which tells no page that a link led to a passage (":~:") of it.
 {
   const page = document.documentElement.classList;
   const [opened] = performance.getEntriesByType("navigation");
   const somewhere = location.hash || opened?.name.includes(":~:"); // a link to a passage
-  const phone = matchMedia("(max-width: 60rem)").matches && CSS.supports("overflow-anchor: auto");
+  const still = CSS.supports("overflow-anchor: auto") && !CSS.supports("-moz-orient: inline");
+  const phone = still && matchMedia("(max-width: 60rem)").matches;
   if (phone && !somewhere && opened?.type === "navigate") page.add("nc-later");
 
   const whole = () => page.remove("nc-later");
