@@ -199,16 +199,11 @@ def _unwrapped(svg: str) -> str:
 
 
 def _packed(found: re.Match[str]) -> str:
-    """The same pixels with a palette, where they have few colors: half as long."""
+    """The same pixels as WebP without loss: three quarters of a PNG of a photo, half of one of few colors."""
+    file = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as image:
-        colors = image.convert("RGB")
-        if np.asarray(image.convert("RGBA"))[..., 3].min() < 255 or colors.getcolors(256) is None:
-            return found[0]
-        few, file = colors.quantize(256), io.BytesIO()
-    if np.any(np.asarray(few.convert("RGB")) != np.asarray(colors)):
-        return found[0]
-    few.save(file, format="png", optimize=True)
-    return f'"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"'
+        image.save(file, format="webp", lossless=True, exact=True)
+    return f'"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"'
 
 
 def _inline(svg: str, alt: str, width: float) -> str:

@@ -48,6 +48,16 @@
     }
   };
 
+  // the photos of a page are WebP, which few programs that draw with SVG can read
+  const asPng = async (image) => {
+    const photo = new Image();
+    photo.src = image.getAttribute("xlink:href");
+    await photo.decode();
+    const canvas = Object.assign(document.createElement("canvas"), { width: photo.width, height: photo.height });
+    canvas.getContext("2d").drawImage(photo, 0, 0);
+    image.setAttribute("xlink:href", canvas.toDataURL());
+  };
+
   const alone = async (figure) => {
     const shown = figure.querySelector("svg");
     const [, , width, height] = shown.getAttribute("viewBox").split(" ").map(Number);
@@ -59,6 +69,7 @@
     const whole = height + below.length * line + 16;
     const inner = shown.cloneNode(true);
     for (const name of ["style", "role", "aria-label"]) inner.removeAttribute(name);
+    await Promise.all([...inner.querySelectorAll("image")].map(asPng));
     inner.setAttribute("width", width);
     inner.setAttribute("height", height);
     const written = below.map((text, i) => `<text x="8" y="${height + 8 + (i + 0.8) * line}">${text}</text>`);

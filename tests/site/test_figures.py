@@ -3,7 +3,10 @@
 In Chromium; ``FIGURES=firefox`` tries the same in Firefox.
 """
 
+import base64
+import io
 import os
+import re
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,6 +15,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from fontTools.ttLib import TTFont
+from PIL import Image
 
 from normbook import style
 
@@ -210,3 +214,24 @@ def test_a_figure_can_be_taken_along(strict, tmp_path):
     assert np.allclose(image.shape[:2], (2 * height, 2 * width), atol=2)
     assert len(np.unique(image.reshape(-1, image.shape[2]), axis=0)) > 50
     assert not tour.console and not tour.elsewhere
+
+
+def test_the_photos_of_a_figure_are_taken_along_as_png_pixel_for_pixel(strict):
+    """A page has them as WebP, which few programs that draw with SVG can read."""
+    tour = strict()
+    page = tour.page
+    page.goto(tour.url + "book/style.html", wait_until="load")
+    with page.expect_download() as download:
+        page.locator(".nc-take").first.get_by_role("button", name="SVG").click()
+    taken = _photos(download.value.path().read_text("utf8"), "png")
+    shown = _photos(page.locator(".nc-figure svg").first.evaluate("svg => svg.outerHTML"), "webp")
+    assert len(taken) == len(shown) >= 2
+    for one, other in zip(taken, shown, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not tour.console and not tour.elsewhere
+
+
+def _photos(svg, kind):
+    found = re.findall(r'"data:image/(\w+);base64,([^"]*)"', svg)
+    assert {name for name, _ in found} == {kind}
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")) for _, data in found]
