@@ -5,6 +5,7 @@ import pytest
 
 from normbook import evidence
 from normbook.evidence import (
+    all_at_most,
     at_most,
     bound,
     detectable,
@@ -173,3 +174,13 @@ def test_an_explanation_has_keys_of_its_own(glued):
     assert json.loads(glued["explanation-05"])["explanation"] == 5
     with pytest.raises(ValueError, match="explanation 6: want 1 to 5"):
         verdict(6, "holds", "", "1", of="explanation")
+
+
+def test_several_means_respect_their_common_bound_together():
+    random = np.random.default_rng(4)
+    kept = []
+    for _ in range(2000):
+        most = all_at_most([random.normal(5, 2, 8) for _ in range(4)])
+        kept.append(max(abs(random.normal(5, 2, 8).mean()) for _ in range(4)) <= most)
+    assert np.mean(kept) > 0.95
+    assert all_at_most([[0.1, 0.2, 0.4], [1, 2, 4]]) == pytest.approx(at_most([1, 2, 4], looks=2))
