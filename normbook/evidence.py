@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_CEILING, Decimal
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +83,34 @@ def detectable(values: npt.ArrayLike, looks: int = 1) -> float:
     _, half = interval(values, looks)
     freedom = np.size(values) - 1
     return half * (1 + _student(0.6, freedom) / _student(1 - 0.05 / looks, freedom))
+
+
+class Factor(NamedTuple):
+    """A geometric mean, the ends of its 95% interval, and the smallest one that could have been seen (`factor`)."""
+
+    mean: float
+    low: float
+    high: float
+    seen: float
+
+
+def factor(ratios: npt.ArrayLike, steps: Sequence[float] = ()) -> Factor:
+    """Geometric mean of ratios: the intervals of `interval` and `detectable`, in logarithms.
+
+    ``steps``: the parts of the ratios were rounded to grids in which each value is so many times the one before.  A
+    logarithm rounded to steps of log s is off by log s/√12 (standard deviation); twice that is added in squares, as if
+    it were alike for all repeats.
+
+    >>> [round(v, 2) for v in factor([1.8, 2.0, 2.2])]
+    [1.99, 1.55, 2.56, 1.36]
+    >>> [round(v, 2) for v in factor([1.8, 2.0, 2.2], steps=[2, 2])]
+    [1.99, 1.07, 3.7, 1.97]
+    """
+    logs = np.log(ratios)
+    mean, spread_of_it = interval(logs)
+    half = math.hypot(spread_of_it, 2 * float(np.linalg.norm(np.log(steps))) / math.sqrt(12))
+    seen = half + detectable(logs) - spread_of_it
+    return Factor(*(math.exp(v) for v in (mean, mean - half, mean + half, seen)))
 
 
 def at_most(values: npt.ArrayLike, looks: int = 1) -> float:

@@ -9,6 +9,7 @@ from normbook.evidence import (
     at_most,
     bound,
     detectable,
+    factor,
     interval,
     middle,
     pooled,
@@ -184,3 +185,17 @@ def test_several_means_respect_their_common_bound_together():
         kept.append(max(abs(random.normal(5, 2, 8).mean()) for _ in range(4)) <= most)
     assert np.mean(kept) > 0.95
     assert all_at_most([[0.1, 0.2, 0.4], [1, 2, 4]]) == pytest.approx(at_most([1, 2, 4], looks=2))
+
+
+def test_a_factor_is_told_from_one_four_times_of_five_where_it_is_as_large_as_could_be_seen():
+    random = np.random.default_rng(5)
+    seen = np.median([factor(np.exp(random.normal(0, 0.3, 12))).seen for _ in range(400)])
+    told = np.mean([factor(np.exp(random.normal(np.log(seen), 0.3, 12))).low > 1 for _ in range(2000)])
+    assert abs(told - 0.8) < 0.04
+    ratios = [2.0, 4.0, 8.0]
+    plain, rounded = factor(ratios), factor(ratios, steps=[2, 2])
+    assert plain.mean == rounded.mean == pytest.approx(4)
+    assert rounded.low < plain.low < plain.high < rounded.high and rounded.seen > plain.seen
+    logs = np.log(ratios)
+    assert plain.seen == pytest.approx(np.exp(detectable(logs)))
+    assert np.log(rounded.high / 4) == pytest.approx(np.hypot(interval(logs)[1], 2 * np.log(2) / np.sqrt(6)))
