@@ -50,9 +50,10 @@ body { display: block; margin: 0 auto; max-width: 46rem; }
 .nc-contents a::after { content: attr(data-page); }
 .nc-page { break-before: page; }
 .bd-article .admonition.nc-whole { break-inside: avoid; }
+.bd-article :is(tr, table).nc-cut { break-inside: auto; }
 """
-# What may not be cut is at most so much of a page, or the page before it stays empty: a picture shrinks, and a long box
-# is cut. Long lines of a program shrink before they wrap.
+# What may not be cut is at most so much of a page, or the page before it stays empty: a picture shrinks, and a long box,
+# table or row is cut. Long lines of a program shrink before they wrap.
 FIT = """limit => {
   for (const pre of document.querySelectorAll("article pre")) {
     const longest = Math.max(...pre.textContent.split("\\n").map(line => line.length));
@@ -64,6 +65,7 @@ FIT = """limit => {
     const above = heading?.matches("h1, h2, h3, h4") ? box.offsetTop - heading.offsetTop : 0;
     box.classList.toggle("nc-whole", box.offsetHeight + above <= limit);
   }
+  for (const rows of document.querySelectorAll("table, tr")) rows.classList.toggle("nc-cut", rows.offsetHeight > limit);
   for (const box of document.querySelectorAll(".nc-explore, figure")) {
     const over = box.offsetHeight - limit;
     if (over > 0) for (const picture of box.querySelectorAll("figure > :is(svg, img)"))
