@@ -52,8 +52,8 @@ body { display: block; margin: 0 auto; max-width: 46rem; }
 .bd-article .admonition.nc-whole { break-inside: avoid; }
 .bd-article :is(tr, table).nc-cut { break-inside: auto; }
 """
-# What may not be cut is at most so much of a page, or the page before it stays empty: a picture shrinks, and a long box,
-# table or row is cut. Long lines of a program shrink before they wrap.
+# What may not be cut is at most so much of a page, or the page before it stays empty: a picture shrinks, and a long
+# box, table or row is cut. Long lines of a program shrink before they wrap.
 FIT = """limit => {
   for (const pre of document.querySelectorAll("article pre")) {
     const longest = Math.max(...pre.textContent.split("\\n").map(line => line.length));

@@ -48,6 +48,14 @@
     }
   };
 
+  // some browsers let no page read what a canvas shows, and hand out noise
+  const readable = () => {
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.fillStyle = "#123456";
+    pen.fillRect(0, 0, 9, 9);
+    return pen.getImageData(0, 0, 9, 9).data.every((value, i) => value === [0x12, 0x34, 0x56, 0xff][i % 4]);
+  };
+
   // the photos of a page are WebP, which few programs that draw with SVG can read
   const asPng = async (image) => {
     const photo = new Image();
@@ -69,7 +77,7 @@
     const whole = height + below.length * line + 16;
     const inner = shown.cloneNode(true);
     for (const name of ["style", "role", "aria-label"]) inner.removeAttribute(name);
-    await Promise.all([...inner.querySelectorAll("image")].map(asPng));
+    if (readable()) await Promise.all([...inner.querySelectorAll("image")].map(asPng));
     inner.setAttribute("width", width);
     inner.setAttribute("height", height);
     const written = below.map((text, i) => `<text x="8" y="${height + 8 + (i + 0.8) * line}">${text}</text>`);
@@ -118,7 +126,7 @@ ${written.join("")}
     const page = location.pathname.split("/").at(-1).replace(/\.html$/, "") || "index";
     const name = `normcore-${page}-${all.indexOf(button.parentElement) + 1}`;
     const svg = await alone(figure);
-    if (button.value === "svg") save(new Blob([svg], { type: "image/svg+xml" }), `${name}.svg`);
+    if (button.value === "svg" || !readable()) save(new Blob([svg], { type: "image/svg+xml" }), `${name}.svg`);
     else save(await painted(svg), `${name}.png`);
   });
 })();

@@ -231,6 +231,22 @@ def test_the_photos_of_a_figure_are_taken_along_as_png_pixel_for_pixel(strict):
     assert not tour.console and not tour.elsewhere
 
 
+def test_where_a_canvas_cannot_be_read_photos_stay_as_they_are_and_there_is_no_png(visit):
+    """Browsers that hide a reader among others give noise in its place."""
+    tour = visit()
+    tour.page.add_init_script("""const seen = CanvasRenderingContext2D.prototype.getImageData;
+      CanvasRenderingContext2D.prototype.getImageData = function (...place) {
+        const image = seen.apply(this, place);
+        return new ImageData(image.data.map((v, i) => i % 4 < 3 ? 255 * Math.random() : v), image.width);
+      }""")
+    page = tour.open("book/style.html")
+    for kind in ("SVG", "PNG"):
+        with page.expect_download() as download:
+            page.locator(".nc-take").first.get_by_role("button", name=kind).click()
+        assert download.value.suggested_filename.endswith(".svg")
+        assert len(_photos(download.value.path().read_text("utf8"), "webp")) >= 2
+
+
 def _photos(svg, kind):
     found = re.findall(r'"data:image/(\w+);base64,([^"]*)"', svg)
     assert {name for name, _ in found} == {kind}

@@ -114,6 +114,22 @@ def test_places_are_whole_while_sections_wait(tour):
     assert page.evaluate(link) == before
 
 
+@pytest.mark.parametrize("go", ["scrollIntoView()", "find"])
+def test_a_script_or_the_browser_s_search_finds_its_place_while_sections_wait(free, go):
+    page = free.page
+    page.add_init_script("window.requestIdleCallback = () => 0")
+    page.goto(f"{free.url}book/backward.html")
+    assert page.evaluate(LAZY)
+    last = "[...document.querySelectorAll('.bd-article h2')].at(-1)"
+    page.evaluate(f"window.find({last}.firstChild.textContent)" if go == "find" else f"{last}.{go}")
+    page.wait_for_function(LAID_OUT)
+    page.wait_for_timeout(1000)
+    if go == "find":
+        assert 0 <= page.evaluate("getSelection().getRangeAt(0).getBoundingClientRect().top") < 844
+    else:
+        assert 0 <= page.evaluate(f"{last}.getBoundingClientRect().top") < 844
+
+
 def test_a_link_to_a_passage_has_the_whole_page(tour):
     page = tour.open("book/why.html")
     page.goto(f"{tour.url}book/backward.html#:~:text=Exercises")

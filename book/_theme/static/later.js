@@ -10,7 +10,14 @@
   const phone = still && matchMedia("(max-width: 60rem)").matches;
   if (phone && !somewhere && opened?.type === "navigate") page.add("nc-later");
 
-  const whole = () => page.remove("nc-later");
+  const whole = () => {
+    const seen = document.elementFromPoint(innerWidth / 2, innerHeight / 2);
+    const [top, height] = [seen?.getBoundingClientRect().top, innerHeight + scrollY];
+    page.remove("nc-later");
+    // a page that ends above where the reader is now cannot hold the text still: the browser goes to its end
+    if (seen && document.documentElement.scrollHeight < height)
+      scrollBy({ top: seen.getBoundingClientRect().top - top, behavior: "instant" });
+  };
   const free = window.requestIdleCallback ?? ((then) => setTimeout(then, 50));
   addEventListener("load", () => {
     const waiting = [...document.querySelectorAll(".nc-later .bd-article > section > section[style]")];
